@@ -1,0 +1,188 @@
+"""The one seam to the database: SQL functions, called by name with JSON-like arguments.
+
+Two transports, the same functions: a direct connection (asyncpg), and PostgREST as
+Supabase exposes it. Arguments and results have only types whose JSON form is the same on
+both roads; the result is always JSON.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import orjson
+
+from svckit import logs, metrics
+from svckit.errors import SqlError, Unavailable
+
+if TYPE_CHECKING:
+    import asyncpg
+    from supabase import AsyncClient
+
+log = logs.get(__name__)
+
+CONNECT_SECONDS = 3.0
+CALL_SECONDS = 10.0
+POOL_SIZE = 8
+
+# Classes 08 (connection), 53 (resources), 57 (operator intervention, starting up) and
+# 55P03 (a lock was not to be had in time); PGRST000-003 is PostgREST without its database.
+# 3F000, 42883 and PGRST202: the schema or function is not there yet, so not migrated.
+_UNAVAILABLE = (
+    *("08", "53", "57", "55P03", "PGRST00", "502", "503", "504"),
+    *("3F000", "42883", "PGRST202"),
+)
+# A serialization failure or a deadlock: nothing was written, the same call may succeed.
+_TRANSIENT = frozenset({"40001", "40P01"})
+_TRIES = 3
+
+
+class SqlFunctions(Protocol):
+    """The functions of one schema."""
+
+    async def call(self, function: str, /, **arguments: Any) -> Any:
+        """Call a function by name with named arguments.
+
+        Every function may be repeated safely, so a call that lost its connection or a
+        race for locks is tried again. Raises SqlError for what a function raises, and
+        Unavailable where the database cannot be reached or does not answer in time.
+        """
+        ...
+
+
+class AsyncpgFunctions:
+    """Functions called over a connection pool; see `open_pool`."""
+
+    def __init__(self, pool: "asyncpg.Pool[Any]", schema: str) -> None:
+        self._pool = pool
+        self._schema = schema
+        self._statements: dict[tuple[str, ...], str] = {}
+
+    async def call(self, function: str, /, **arguments: Any) -> Any:
+        shape = (function, *arguments)
+        statement = self._statements.get(shape)
+        if statement is None:
+            named = ", ".join(f"{name} => ${n}" for n, name in enumerate(arguments, start=1))
+            statement = f"SELECT {self._schema}.{function}({named})"
+            self._statements[shape] = statement
+        values = arguments.values()
+        return await _tried(function, lambda: self._fetch(statement, values))
+
+    async def _fetch(self, statement: str, values: Any) -> Any:
+        import asyncpg
+
+        # TimeoutError is an OSError.
+        lost = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+        try:
+            connection = await self._pool.acquire(timeout=CALL_SECONDS)
+        except (asyncpg.PostgresError, *lost) as error:
+            raise Unavailable("the store cannot be reached") from error
+        try:
+            return await connection.fetchval(statement, *values)
+        except asyncpg.PostgresError as error:
+            raise _translated(error.sqlstate or "", str(error.args[0]), error.detail) from error
+        except lost as error:
+            raise Unavailable("the store cannot be reached") from error
+        finally:
+            await self._pool.release(connection)
+
+
+class RestFunctions:
+    """Functions called through PostgREST, as Supabase exposes it."""
+
+    def __init__(self, client: "AsyncClient", schema: str) -> None:
+        self._client = client
+        self._schema = schema
+
+    async def call(self, function: str, /, **arguments: Any) -> Any:
+        return await _tried(function, lambda: self._post(function, arguments))
+
+    async def _post(self, function: str, arguments: dict[str, Any]) -> Any:
+        import httpx
+        import postgrest
+
+        try:
+            answer = await self._client.schema(self._schema).rpc(function, arguments).execute()
+        except postgrest.APIError as error:
+            raise _translated(error.code or "", error.message or "", error.details) from error
+        except httpx.TransportError as error:
+            raise Unavailable("the store cannot be reached") from error
+        return answer.data
+
+
+async def _tried(function: str, attempt: Callable[[], Awaitable[Any]]) -> Any:
+    with metrics.SQL_SECONDS.labels(function).time():
+        for remaining in reversed(range(_TRIES)):
+            try:
+                return await attempt()
+            except SqlError as error:
+                if error.code not in _TRANSIENT:
+                    raise
+                if not remaining:
+                    raise Unavailable("the store is busy with the same rows") from error
+            except Unavailable:
+                # Once more at once: a pooled connection may have died with a server that
+                # is back by now. A server that is really gone refuses at once as well.
+                if remaining < _TRIES - 1:
+                    raise
+    raise AssertionError("unreachable")
+
+
+def _translated(code: str, message: str, detail: Any) -> SqlError | Unavailable:
+    if code.startswith(_UNAVAILABLE):
+        log.warning("the store is not available", code=code, text=message)
+        return Unavailable("the store cannot be reached")
+    if isinstance(detail, str):
+        try:
+            detail = orjson.loads(detail)
+        except orjson.JSONDecodeError:
+            detail = None
+    return SqlError(code, message, detail)
+
+
+@asynccontextmanager
+async def open_pool(url: str, role: str | None = None) -> AsyncIterator["asyncpg.Pool[Any]"]:
+    """A pool whose connections speak JSON values, as REST does, and act as `role`.
+
+    It connects when first used, so a process may start before its database.
+    """
+    import asyncpg
+
+    settings = {"application_name": f"kith {role or ''}".strip(), "statement_timeout": "15s"}
+    if role:
+        settings["role"] = role
+    pool = await asyncpg.create_pool(
+        url, init=_speak_json, min_size=0, max_size=POOL_SIZE, timeout=CONNECT_SECONDS,
+        command_timeout=CALL_SECONDS, server_settings=settings,
+    )  # fmt: skip
+    try:
+        yield pool
+    finally:
+        try:
+            await asyncio.wait_for(pool.close(), CALL_SECONDS)
+        except TimeoutError:
+            pool.terminate()
+
+
+async def _speak_json(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(),
+        decoder=orjson.loads,
+    )  # fmt: skip
+    for name in ("uuid", "timestamptz"):
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=str, decoder=str, format="text"
+        )
+
+
+@asynccontextmanager
+async def open_rest(url: str, key: str) -> AsyncIterator["AsyncClient"]:
+    """A Supabase client with one connection pool of its own."""
+    import httpx
+    from supabase import AsyncClientOptions, create_async_client
+
+    async with httpx.AsyncClient(
+        timeout=httpx.Timeout(CALL_SECONDS, connect=CONNECT_SECONDS),
+        limits=httpx.Limits(max_connections=50, max_keepalive_connections=20),
+    ) as http:
+        yield await create_async_client(url, key, AsyncClientOptions(httpx_client=http))

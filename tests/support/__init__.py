@@ -1,0 +1,1 @@
+"""What the tests stand on: a real Postgres, and stand-ins for clouds that cannot be reached."""

@@ -1,0 +1,96 @@
+"""One embedded Postgres for a test session, and a fresh database for each test."""
+
+import asyncio
+import itertools
+import tempfile
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+
+from kithctl.embedded import EmbeddedPostgres
+from svckit import migrate
+
+T = TypeVar("T")
+
+SERVICES = {"identity_svc": "identity", "event_svc": "event", "knowledge_svc": "knowledge"}
+TEMPLATE = "kith_template"
+
+# Durability is what the system tests are for; these are for speed.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database with all three schemas in it and nothing else."""
+
+    postgres: EmbeddedPostgres
+    name: str
+
+    def url(self, role: str = "postgres") -> str:
+        """Where it is, for a role: `postgres`, or a service's login role."""
+        return self.postgres.url(role=role, database=self.name)
+
+
+class Cluster:
+    """The session's Postgres; it lives in a thread with a loop of its own."""
+
+    def __init__(self, postgres: EmbeddedPostgres, loop: asyncio.AbstractEventLoop) -> None:
+        self.postgres = postgres
+        self._loop = loop
+        self._numbers = itertools.count(1)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine on the cluster's loop, from outside of it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """A database of one's own, dropped afterwards whoever is still connected."""
+        name = f"test_{next(self._numbers)}"
+        self.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy"))
+        try:
+            yield Database(self.postgres, name)
+        finally:
+            self.run(self._execute(f"DROP DATABASE {name} WITH (FORCE)"))
+
+    async def make_template(self) -> None:
+        """Migrate the database that all the others are copied from."""
+        # What Supabase has: the role that PostgREST acts as for a service key.
+        await self._execute("CREATE ROLE service_role NOLOGIN BYPASSRLS")
+        await self._execute(f"CREATE DATABASE {TEMPLATE}")
+        url = self.postgres.url(role="postgres", database=TEMPLATE)
+        for package, schema in SERVICES.items():
+            if (Path(package) / "migrations").is_dir():
+                await migrate.migrate(url, package, schema)
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.postgres.url(role="postgres", database="postgres"))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+@contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """A cluster in a temporary folder, gone at the end."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="cluster", daemon=True)
+    thread.start()
+    with tempfile.TemporaryDirectory(prefix="kith-test-") as home:
+        postgres = EmbeddedPostgres(Path(home), settings=FAST)
+        cluster = Cluster(postgres, loop)
+        cluster.run(postgres.__aenter__())
+        try:
+            cluster.run(cluster.make_template())
+            yield cluster
+        finally:
+            cluster.run(postgres.__aexit__(None, None, None))
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
