@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+
+
 class Bind(NamedTuple):
     """A host and a port; port 0 lets the system choose."""
 
@@ -30,6 +33,11 @@ class Bind(NamedTuple):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+    @property
+    def reachable(self) -> "Bind":
+        """Where to call it from this machine, also if it listens everywhere."""
+        return self._replace(host=_EVERYWHERE.get(self.host, self.host))
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -49,10 +49,10 @@ class Cluster:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=60)
 
     @contextmanager
-    def database(self) -> Iterator[Database]:
+    def database(self, template: str = TEMPLATE) -> Iterator[Database]:
         """A database of one's own, dropped afterwards whoever is still connected."""
         name = f"test_{next(self._numbers)}"
-        self.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy"))
+        self.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
         try:
             yield Database(self.postgres, name)
         finally:

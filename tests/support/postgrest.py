@@ -41,9 +41,11 @@ class Postgrest:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
         """The URL of a Supabase whose REST this is."""
-        async with asyncpg.create_pool(self._url, min_size=0, max_size=8) as self._pool:
-            async with serving(self.app) as url:
-                yield url
+        async with (
+            asyncpg.create_pool(self._url, min_size=0, max_size=8) as self._pool,
+            serving(self.app) as url,
+        ):
+            yield url
 
     async def _rpc(self, request: Request) -> Response:
         if request.headers.get("apikey") != KEY:

@@ -134,9 +134,12 @@ async def test_what_was_not_meant_for_the_caller_does_not_reach_it(person_id: st
     ("wire", "field"),
     [
         (b"\x0a\x03a\xff\x62", "platform"),
-        (b"\x1a\x0b\x0a\x09\x0a\x01k\x12\x04\x1a\x02\xc3\x28", "metadata.fields[0].value.string_value"),
+        (
+            b"\x1a\x0b\x0a\x09\x0a\x01k\x12\x04\x1a\x02\xc3\x28",
+            "metadata.fields[0].value.string_value",
+        ),
     ],
-)  # fmt: skip
+)
 async def test_a_string_that_is_not_utf8_is_named(wire: bytes, field: str):
     async with serving(Servicer()) as channel:
         call = channel.unary_unary(f"/{NAME}/RegisterPerson", lambda raw: raw, lambda raw: raw)

@@ -56,7 +56,18 @@ async def direct_functions(database: Database) -> AsyncIterator[sql.SqlFunctions
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, 0, -1.5, 2**53, "", "Ünïcödé 漢字 🙂 ‏עברית", [], {}, {"a": [1, {"b": None}]}],
+    [
+        None,
+        True,
+        0,
+        -1.5,
+        2**53,
+        "",
+        "Ünïcödé 漢字 🙂 \u200fעברית",
+        [],
+        {},
+        {"a": [1, {"b": None}]},
+    ],
 )
 async def test_json_goes_and_comes_as_it_is(functions: sql.SqlFunctions, value: Any):
     assert await functions.call("echo", value=value) == value

@@ -1,0 +1,1 @@
+"""Measures Kith beside the floors of the same run: `make bench`."""

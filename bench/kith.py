@@ -1,0 +1,173 @@
+"""What Kith does, measured from outside of its processes."""
+
+import asyncio
+import itertools
+import json
+import random
+import shutil
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import httpx
+
+from bench.measure import Figures, closed_loop, figures
+from kith.event.v1 import event_pb2, event_service_pb2, event_service_pb2_grpc
+from kith.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
+from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2, knowledge_service_pb2_grpc
+
+SEARCH_ITEMS = 1000
+SUBJECTS = ("harbour", "ferry", "garden", "violin", "recipe", "passport", "bicycle", "lighthouse")
+VERBS = ("was lost near", "belongs to", "was painted by", "is older than", "was sold to")
+NAMES = ("Amina", "Jonas", "Mei", "Rahul", "Sofia", "Tomás", "Yuki", "Zeynep")
+
+
+class WrkMissing(RuntimeError):
+    """The load generator is not installed."""
+
+
+async def messages(gateway: str, callers: int, seconds: int = 6) -> Figures:
+    """`POST /v1/messages`, load made by wrk."""
+    if not shutil.which("wrk"):
+        raise WrkMissing("wrk is not here: install Debian's package `wrk`")
+    script = Path(__file__).with_name("messages.lua")
+    process = await asyncio.create_subprocess_exec(
+        *("wrk", "-t1", f"-c{callers}", f"-d{seconds}s", "--timeout", "10s"),
+        *("-s", str(script), gateway, "--", uuid.uuid4().hex[:8]),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    summary = json.loads(output.decode().strip().splitlines()[-1])
+    if summary["errors"]:
+        raise RuntimeError(f"{summary['errors']} of {summary['requests']} messages failed")
+    return Figures(summary["requests"] / summary["seconds"], summary["p50"], summary["p99"])
+
+
+async def idle_message(gateway: str, count: int = 200) -> Figures:
+    """One message at a time with pauses between, as an idle system sees them."""
+    numbers = itertools.count()
+    run = uuid.uuid4().hex[:8]
+
+    async with httpx.AsyncClient(base_url=gateway, trust_env=False) as client:
+
+        async def send() -> None:
+            body = {
+                "platform": "web",
+                "sender_id": "idle",
+                "message_id": f"{run}-{next(numbers)}",
+                "text": "One message now and then, about a quiet harbour.",
+            }
+            (await client.post("/v1/messages", json=body)).raise_for_status()
+
+        latencies = []
+        for _ in range(count):
+            before = asyncio.get_running_loop().time()
+            await send()
+            latencies.append(asyncio.get_running_loop().time() - before)
+            await asyncio.sleep(0.01)
+    return figures(latencies, sum(latencies))
+
+
+async def resolves(address: str, callers: int) -> Figures:
+    """`ResolveIdentity` of one known person."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = identity_service_pb2_grpc.IdentityServiceStub(channel)
+        await stub.RegisterPerson(
+            identity_service_pb2.RegisterPersonRequest(platform="web", platform_id="bench")
+        )
+        request = identity_service_pb2.ResolveIdentityRequest(platform="web", platform_id="bench")
+        return await closed_loop(lambda: stub.ResolveIdentity(request), callers=callers)
+
+
+def _event() -> event_pb2.NewEvent:
+    event = event_pb2.NewEvent(
+        event_id=str(uuid.uuid4()), event_type="message", platform="web", person_id=_PERSON
+    )
+    event.content.update({"text": "A message of quite ordinary length.", "role": "user"})
+    return event
+
+
+_PERSON = str(uuid.uuid4())
+
+
+async def appends(address: str, callers: int) -> Figures:
+    """`LogEvent`, one event a call."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = event_service_pb2_grpc.EventServiceStub(channel)
+        return await closed_loop(
+            lambda: stub.LogEvent(event_service_pb2.LogEventRequest(event=_event())),
+            callers=callers,
+        )
+
+
+async def batch_appends(address: str, events: int) -> Figures:
+    """`BatchLogEvents`, rows a second; two callers, so that client and server overlap."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = event_service_pb2_grpc.EventServiceStub(channel)
+
+        def batch() -> event_service_pb2.BatchLogEventsRequest:
+            requests = [
+                event_service_pb2.LogEventsRequest(events=[_event()]) for _ in range(events)
+            ]
+            return event_service_pb2.BatchLogEventsRequest(requests=requests)
+
+        return await closed_loop(
+            lambda: stub.BatchLogEvents(batch()), callers=2, seconds=5, items=events
+        )
+
+
+async def searches(address: str) -> AsyncIterator[tuple[str, Figures]]:
+    """`SearchKnowledge` over a thousand items of one person, by mode."""
+    subject = str(uuid.uuid4())
+    chooser = random.Random(7)
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = knowledge_service_pb2_grpc.KnowledgeServiceStub(channel)
+        await _store(stub, subject, chooser)
+        for mode in ("KEYWORD", "SEMANTIC", "HYBRID"):
+
+            async def search(mode: str = mode) -> None:
+                await stub.SearchKnowledge(
+                    knowledge_service_pb2.SearchKnowledgeRequest(
+                        query=f"who {chooser.choice(VERBS)} the {chooser.choice(SUBJECTS)}?",
+                        mode=knowledge_service_pb2.SearchMode.Value(f"SEARCH_MODE_{mode}"),
+                        filter=knowledge_pb2.KnowledgeFilter(subject_ids=[subject]),
+                    )
+                )
+
+            yield (
+                f"search {mode.lower()}, {SEARCH_ITEMS} items, 1 caller",
+                await closed_loop(search, callers=1),
+            )
+
+
+async def _store(
+    stub: knowledge_service_pb2_grpc.KnowledgeServiceAsyncStub, subject: str, chooser: random.Random
+) -> None:
+    """A thousand different items, indexed when this returns."""
+    requests = [
+        knowledge_service_pb2.StoreKnowledgeRequest(
+            item=knowledge_pb2.NewKnowledge(
+                knowledge_id=str(uuid.uuid4()),
+                subject_id=subject,
+                content=f"The {chooser.choice(SUBJECTS)} {chooser.choice(VERBS)} "
+                f"{chooser.choice(NAMES)} in the year {1000 + number}.",
+            )
+        )
+        for number in range(SEARCH_ITEMS)
+    ]
+    answer = await stub.BatchStoreKnowledge(
+        knowledge_service_pb2.BatchStoreKnowledgeRequest(requests=requests)
+    )
+    tokens = [result.response.index_token for result in answer.results]
+    for first in range(0, len(tokens), 100):
+        seen = await stub.SearchKnowledge(
+            knowledge_service_pb2.SearchKnowledgeRequest(
+                query="harbour",
+                filter=knowledge_pb2.KnowledgeFilter(subject_ids=[subject]),
+                at_least=tokens[first : first + 100],
+            ),
+            timeout=60,
+        )
+        if seen.pending_tokens:
+            raise RuntimeError("the indexer did not come through in a minute")

@@ -1,0 +1,1 @@
+"""The `kith` command: starts everything embedded, and looks after its data."""

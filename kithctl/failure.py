@@ -1,0 +1,5 @@
+"""What the command says instead of a traceback."""
+
+
+class Failure(Exception):
+    """Something that the person at the terminal can put right; its text is one clear line."""
