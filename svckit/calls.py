@@ -4,7 +4,6 @@ import asyncio
 import hmac
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,8 +44,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> None:
         self._domain = domain
         self._credential = f"Bearer {token}".encode() if token else None
-        self._bounds = bounds
-        self._in_flight = dict.fromkeys((UNARY, BATCH, STREAM), 0)
+        self._gates = {bound: _Gate(bound, bounds.of(bound)) for bound in (UNARY, BATCH, STREAM)}
         self._wrapped: dict[str, Any] = {}
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
@@ -56,25 +54,27 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None or method.startswith("/grpc."):
             return handler
-        self._wrapped[method] = self._wrap(handler, method)
+        self._wrapped[method] = self._wrap(handler, method.rpartition("/")[2])
         return self._wrapped[method]
 
     def _wrap(self, handler: Any, method: str) -> Any:
-        short = method.rpartition("/")[2]
         parse = wirecheck.parser(handler.request_deserializer)
         if handler.response_streaming:
-            return self._wrap_stream(handler, short, parse)
+            return self._wrap_stream(handler, method, parse)
 
         call = handler.stream_unary if handler.request_streaming else handler.unary_unary
-        bound = STREAM if handler.request_streaming else BATCH if "Batch" in short else UNARY
+        gate = self._gates[
+            STREAM if handler.request_streaming else BATCH if "Batch" in method else UNARY
+        ]
+        seconds = _Seconds(method)
 
         async def answer(request: Any, context: rpc.Context) -> Any:
-            async with self._around(short, bound, context):
+            async with _Call(method, gate, seconds, context, self._domain, self._credential):
                 if handler.request_streaming:
                     return await call(_each(request, parse), context)
-                async with asyncio.timeout(
-                    None if context.time_remaining() is not None else DEFAULT_SECONDS
-                ):
+                if context.time_remaining() is not None:
+                    return await call(parse(request), context)
+                async with asyncio.timeout(DEFAULT_SECONDS):
                     return await call(parse(request), context)
 
         make = (
@@ -85,11 +85,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         # Requests arrive as bytes, so that malformed ones are answered by us.
         return make(answer, None, handler.response_serializer)
 
-    def _wrap_stream(self, handler: Any, short: str, parse: Callable[[bytes], Any]) -> Any:
+    def _wrap_stream(self, handler: Any, method: str, parse: Callable[[bytes], Any]) -> Any:
         call = handler.stream_stream if handler.request_streaming else handler.unary_stream
+        gate, seconds = self._gates[STREAM], _Seconds(method)
 
         async def answer(request: Any, context: rpc.Context) -> AsyncIterator[Any]:
-            async with self._around(short, STREAM, context):
+            async with _Call(method, gate, seconds, context, self._domain, self._credential):
                 argument = _each(request, parse) if handler.request_streaming else parse(request)
                 async for message in call(argument, context):
                     yield message
@@ -101,47 +102,99 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         )
         return make(answer, None, handler.response_serializer)
 
-    @asynccontextmanager
-    async def _around(self, method: str, bound: str, context: rpc.Context) -> AsyncIterator[None]:
-        """Everything but the call itself; raises nothing but what grpc itself understands."""
-        started = time.perf_counter()
-        code = "OK"
-        metadata = dict(context.invocation_metadata() or ())
-        _bind_ids(metadata)
-        gauge = metrics.RPC_IN_FLIGHT.labels(bound)
-        self._in_flight[bound] += 1
-        gauge.inc()
-        try:
-            self._admit(bound, metadata)
-            yield
-        except (grpc.aio.AbortError, GeneratorExit):
-            code = "ABORTED_BY_HANDLER"
-            raise
-        except asyncio.CancelledError:
-            code = "CANCELLED"
-            raise
-        except TimeoutError:
-            code = "DEADLINE_EXCEEDED"
-            await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "took too long")
-        except Exception as error:  # noqa: BLE001 - the one place that turns errors into statuses
-            status = rpc.status_of(error, self._domain)
-            code = rpc.STATUS_CODES[status.code].name
-            await context.abort_with_status(rpc_status.to_status(status))
-        finally:
-            self._in_flight[bound] -= 1
-            gauge.dec()
-            seconds = time.perf_counter() - started
-            metrics.RPC_SECONDS.labels(method, code).observe(seconds)
-            log.info("rpc", method=method, code=code, ms=round(seconds * 1000, 2))
 
-    def _admit(self, bound: str, metadata: Mapping[str, Any]) -> None:
-        if self._credential is not None:
-            given = str(metadata.get("authorization", "")).encode()
-            if not hmac.compare_digest(given, self._credential):
-                raise errors.Unauthenticated("the service token is missing or wrong")
-        if self._in_flight[bound] > self._bounds.of(bound):
-            metrics.RPC_REFUSED.labels(bound).inc()
-            raise errors.ResourceExhausted(f"too many {bound} calls at once")
+class _Gate:
+    """Counts the calls of one class in flight, and refuses those past the bound."""
+
+    def __init__(self, name: str, most: int) -> None:
+        self.name = name
+        self.most = most
+        self.inside = 0
+        metrics.RPC_IN_FLIGHT.labels(name).set_function(lambda: self.inside)
+
+    def check(self) -> None:
+        if self.inside > self.most:
+            metrics.RPC_REFUSED.labels(self.name).inc()
+            raise errors.ResourceExhausted(f"too many {self.name} calls at once")
+
+
+class _Seconds(dict[str, Any]):
+    """The histograms of one method by code; looking one up by labels each time is slow."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__()
+        self._method = method
+
+    def __missing__(self, code: str) -> Any:
+        self[code] = metrics.RPC_SECONDS.labels(self._method, code)
+        return self[code]
+
+
+class _Call:
+    """Everything around one call; it lets out nothing but what grpc itself understands.
+
+    A class and not a generator, because it stands in the way of every call.
+    """
+
+    __slots__ = ("_context", "_credential", "_domain", "_gate", "_method", "_seconds", "_started")
+
+    def __init__(
+        self,
+        method: str,
+        gate: _Gate,
+        seconds: _Seconds,
+        context: rpc.Context,
+        domain: str,
+        credential: bytes | None,
+    ) -> None:
+        self._method = method
+        self._gate = gate
+        self._seconds = seconds
+        self._context = context
+        self._domain = domain
+        self._credential = credential
+
+    async def __aenter__(self) -> None:
+        self._started = time.perf_counter()
+        self._gate.inside += 1
+        try:
+            metadata = dict(self._context.invocation_metadata() or ())
+            _bind_ids(metadata)
+            if self._credential is not None:
+                given = str(metadata.get("authorization", "")).encode()
+                if not hmac.compare_digest(given, self._credential):
+                    raise errors.Unauthenticated("the service token is missing or wrong")
+            self._gate.check()
+        except errors.ServiceError as error:
+            await self.__aexit__(type(error), error, None)
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
+        code = "OK"
+        try:
+            if error is not None:
+                code = _code_of(error)
+                await self._abort(error)
+        finally:
+            self._gate.inside -= 1
+            seconds = time.perf_counter() - self._started
+            self._seconds[code].observe(seconds)
+            log.info("rpc", method=self._method, code=code, ms=round(seconds * 1000, 2))
+
+    async def _abort(self, error: BaseException) -> None:
+        """End the call with the error's status; what grpc itself handles stays as it is."""
+        if isinstance(error, TimeoutError):
+            await self._context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "took too long")
+        elif isinstance(error, Exception) and not isinstance(error, grpc.aio.AbortError):
+            status = rpc.status_of(error, self._domain)
+            await self._context.abort_with_status(rpc_status.to_status(status))
+
+
+def _code_of(error: BaseException) -> str:
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        return "CANCELLED"
+    if isinstance(error, TimeoutError):
+        return "DEADLINE_EXCEEDED"
+    return rpc.code_of(error)
 
 
 def _bind_ids(metadata: Mapping[str, Any]) -> None:

@@ -6,6 +6,9 @@ constructor that fills message and metadata.
 
 from collections.abc import Sequence
 
+# A path may hold keys out of the request, and statuses travel in headers of limited size.
+_MOST_FIELD_CHARACTERS = 200
+
 
 class ServiceError(Exception):
     """Something a caller is told about. `metadata` repeats the message's values."""
@@ -24,6 +27,8 @@ class InvalidRequest(ServiceError):
     reason = "INVALID_ARGUMENT"
 
     def __init__(self, field: str, problem: str, *more: tuple[str, str]) -> None:
+        if len(field) > _MOST_FIELD_CHARACTERS:
+            field = field[: _MOST_FIELD_CHARACTERS - 1] + "…"
         super().__init__(f"{field}: {problem}")
         self.violations: Sequence[tuple[str, str]] = ((field, problem), *more)
 

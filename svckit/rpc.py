@@ -28,6 +28,16 @@ CODES: dict[type[errors.ServiceError], int] = {
 STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
+def code_of(error: BaseException) -> str:
+    """The name of the code that an error is answered with."""
+    if isinstance(error, errors.SqlError) and error.is_about_data:
+        return "INVALID_ARGUMENT"
+    for kind, code in CODES.items():
+        if isinstance(error, kind):
+            return STATUS_CODES[code].name
+    return "INTERNAL"
+
+
 def status_of(error: BaseException, domain: str) -> status_pb2.Status:
     """The status that a caller sees for an error.
 
@@ -42,26 +52,29 @@ def status_of(error: BaseException, domain: str) -> status_pb2.Status:
         log.error("unexpected error", exc_info=error)
         return status_pb2.Status(code=code_pb2.INTERNAL, message="internal error")
 
-    code = next(code for kind, code in CODES.items() if isinstance(error, kind))
-    details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=error.metadata)
+    code = next((code for kind, code in CODES.items() if isinstance(error, kind)))
+    details = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=error.metadata),
+        *_details_of(error),
     ]
-    if isinstance(error, errors.InvalidRequest):
-        details.append(
-            error_details_pb2.BadRequest(
-                field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(field=field, description=problem)
-                    for field, problem in error.violations
-                ]
-            )
-        )
-    if isinstance(error, errors.Unavailable | errors.ResourceExhausted):
-        delay = duration_pb2.Duration()
-        delay.FromNanoseconds(int(error.retry_after * 1e9))
-        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return status_pb2.Status(
         code=code, message=error.message, details=[_packed(detail) for detail in details]
     )
+
+
+def _details_of(error: errors.ServiceError) -> list[Message]:
+    """What the caller may act on besides the reason: the bad fields, when to come back."""
+    if isinstance(error, errors.InvalidRequest):
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=field, description=problem)
+            for field, problem in error.violations
+        ]
+        return [error_details_pb2.BadRequest(field_violations=violations)]
+    if isinstance(error, errors.Unavailable | errors.ResourceExhausted):
+        delay = duration_pb2.Duration()
+        delay.FromNanoseconds(int(error.retry_after * 1e9))
+        return [error_details_pb2.RetryInfo(retry_delay=delay)]
+    return []
 
 
 def _packed(message: Message) -> any_pb2.Any:

@@ -1,7 +1,8 @@
 """Parses request bytes, and where they are malformed says which field it is.
 
-The protobuf runtime refuses a string that is not UTF-8 without naming it, and grpc would
-answer INTERNAL; here it is an InvalidRequest like any other.
+The protobuf runtime refuses a string that is not UTF-8, and messages that are nested too
+deep, without naming the field, and grpc would answer INTERNAL; here it is an
+InvalidRequest like any other.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,9 @@ from google.protobuf.message import DecodeError, Message
 from svckit.errors import InvalidRequest
 
 _LENGTH_DELIMITED = 2
+# The runtime's own bound.
+_MOST_DEPTH = 100
+_JSON = "google/protobuf/struct.proto"
 
 
 def parser(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
@@ -24,16 +28,18 @@ def parser(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
         try:
             return deserialize(wire)
         except DecodeError:
-            field = _malformed(wire, message.DESCRIPTOR)
-            if field is None:
+            found = _malformed(wire, message.DESCRIPTOR)
+            if found is None:
                 raise InvalidRequest("request", "is not a valid message") from None
-            raise InvalidRequest(field, "is not valid UTF-8") from None
+            raise InvalidRequest(*found) from None
 
     return parse
 
 
-def _malformed(wire: bytes, descriptor: Any) -> str | None:
-    """The path of the first string that is not UTF-8, None if that is not what is wrong."""
+def _malformed(wire: bytes, descriptor: Any, depth: int = 1) -> tuple[str, str] | None:
+    """The path of the first field that is wrong and what is; None if it is something else."""
+    if depth > _MOST_DEPTH:
+        return "", "is nested too deep"
     try:
         holder = empty_pb2.Empty.FromString(wire)
     except DecodeError:
@@ -50,9 +56,13 @@ def _malformed(wire: bytes, descriptor: Any) -> str | None:
             try:
                 unknown.data.decode()
             except UnicodeDecodeError:
-                return name
+                return name, "is not valid UTF-8"
         elif field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type is not None:
-            inner = _malformed(unknown.data, field.message_type)
+            inner = _malformed(unknown.data, field.message_type, depth + 1)
             if inner is not None:
-                return f"{name}.{inner}"
+                path, problem = inner
+                if path:
+                    return f"{name}.{path}", problem
+                # Too deep in JSON: what is named is the field that holds all of it.
+                return "" if descriptor.file.name == _JSON else name, problem
     return None

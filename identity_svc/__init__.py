@@ -1,0 +1,1 @@
+"""Who is who: people, their links to platforms, and what they allow."""

@@ -1,0 +1,41 @@
+"""The identity service's process: settings, store, servicer, server."""
+
+import asyncio
+
+from identity_svc.adapters.sql import SqlIdentityStore
+from identity_svc.presence import Presence
+from identity_svc.servicer import DOMAIN, IdentityServicer
+from identity_svc.settings import Settings
+from kith.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
+from svckit import logs, serve, settings
+from svckit.stores import Store, open_store
+
+SERVICE = identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name
+
+
+def assemble(store: Store) -> serve.Service:
+    """The service over a store."""
+    people = SqlIdentityStore(store.functions)
+    servicer = IdentityServicer(people, Presence(people))
+    return serve.Service(
+        domain=DOMAIN,
+        names=[SERVICE],
+        add=lambda server: identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(
+            servicer, server
+        ),
+        prepare=store.prepare,
+        check=store.check,
+        drain=servicer.drain,
+    )
+
+
+async def main() -> None:
+    """Serve until told to stop."""
+    chosen = settings.load(Settings, "identity")
+    logs.configure("identity", chosen.log_level)
+    async with open_store(chosen, "identity_svc", "identity") as store:
+        await serve.run(assemble(store), chosen)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,13 @@
+"""What the identity service may be told by its environment."""
+
+from pydantic import SecretStr
+
+from svckit.settings import BindAddress, StoreSettings, bind_of, database_url_of
+
+
+class Settings(StoreSettings):
+    """The settings of one identity process."""
+
+    database_url: SecretStr | None = database_url_of("identity")
+    bind: BindAddress = bind_of("KITH_IDENTITY_BIND", "127.0.0.1:50051")
+    metrics_bind: BindAddress = bind_of("KITH_IDENTITY_METRICS_BIND", "127.0.0.1:9101")

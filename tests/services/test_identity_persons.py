@@ -1,0 +1,172 @@
+"""Reading and changing people over a real channel."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+from google.protobuf import json_format
+
+from kith.identity.v1 import identity_service_pb2 as pb
+from kith.identity.v1 import person_pb2
+from svckit import ids
+from tests.support.cluster import Database
+from tests.support.identity import (
+    GRANTED,
+    Stub,
+    a_request,
+    a_struct,
+    identity_service,
+    refusal_of,
+)
+
+
+@pytest.fixture
+async def identity(database: Database) -> AsyncIterator[Stub]:
+    async with identity_service(database) as stub:
+        yield stub
+
+
+async def create(identity: Stub, **changes: object) -> person_pb2.Person:
+    """Somebody new, as GetPerson answers them."""
+    made = await identity.RegisterPerson(a_request(**changes))
+    person: person_pb2.Person = (
+        await identity.GetPerson(pb.GetPersonRequest(person_id=made.identity.person_id))
+    ).person
+    return person
+
+
+async def update(
+    identity: Stub, person_id: str, patch: dict[str, object], etag: str = ""
+) -> person_pb2.Person:
+    answer = await identity.UpdatePerson(
+        pb.UpdatePersonRequest(person_id=person_id, metadata=a_struct(patch), etag=etag)
+    )
+    person: person_pb2.Person = answer.person
+    return person
+
+
+def as_dict(person: person_pb2.Person) -> dict[str, object]:
+    return json_format.MessageToDict(person.metadata)
+
+
+async def test_a_person_is_read_with_everything_about_them(identity):
+    made = await identity.RegisterPerson(
+        a_request("mia", metadata={"name": "Mia", "age": 31}, consent={"messages": GRANTED})
+    )
+
+    # Case does not matter in a UUID.
+    asked = made.identity.person_id.upper()
+    person = (await identity.GetPerson(pb.GetPersonRequest(person_id=asked))).person
+
+    assert person.person_id == made.identity.person_id
+    assert as_dict(person) == {"name": "Mia", "age": 31}
+    assert person.consent == made.identity.consent
+    assert list(person.subject_ids) == [made.identity.person_id, made.identity.link_id]
+    assert person.created_at.seconds > 1_700_000_000
+    assert not person.HasField("last_seen_at")
+    assert person.etag
+
+
+async def test_nobody_is_not_found(identity):
+    nobody = ids.new()
+
+    refusals = [
+        await refusal_of(identity.GetPerson(pb.GetPersonRequest(person_id=nobody))),
+        await refusal_of(identity.UpdatePerson(pb.UpdatePersonRequest(person_id=nobody))),
+        await refusal_of(identity.ListLinks(pb.ListLinksRequest(person_id=nobody))),
+        await refusal_of(
+            identity.LinkIdentity(
+                pb.LinkIdentityRequest(person_id=nobody, platform="web", platform_id="x")
+            )
+        ),
+    ]
+
+    for refusal in refusals:
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "PERSON_NOT_FOUND")
+        assert refusal.metadata == {"person_id": nobody}
+
+
+async def test_many_people_come_in_the_order_asked_for_and_missing_ones_are_listed(identity):
+    mia, max_ = await create(identity), await create(identity)
+    nobody = ids.new()
+
+    answer = await identity.BatchGetPersons(
+        pb.BatchGetPersonsRequest(
+            person_ids=[max_.person_id, nobody, mia.person_id, max_.person_id]
+        )
+    )
+
+    assert list(answer.persons) == [max_, mia, max_]
+    assert list(answer.missing_ids) == [nobody]
+
+
+async def test_a_patch_removes_merges_and_replaces(identity):
+    person = await create(
+        identity, metadata={"name": "Mia", "old": 1, "home": {"city": "Bonn", "zip": "53111"}}
+    )
+
+    changed = await update(
+        identity, person.person_id, {"old": None, "home": {"zip": None, "flat": 3}, "tags": ["a"]}
+    )
+
+    assert as_dict(changed) == {"name": "Mia", "home": {"city": "Bonn", "flat": 3}, "tags": ["a"]}
+    assert changed.etag != person.etag
+
+
+async def test_an_empty_patch_is_fine_and_changes_nothing(identity):
+    person = await create(identity, metadata={"name": "Mia"})
+
+    without = await identity.UpdatePerson(pb.UpdatePersonRequest(person_id=person.person_id))
+    empty = await update(identity, person.person_id, {})
+
+    assert without.person == empty == person
+
+
+async def test_an_update_with_an_old_etag_is_refused(identity):
+    person = await create(identity)
+    changed = await update(identity, person.person_id, {"a": 1}, person.etag)
+
+    refusals = [
+        await refusal_of(update(identity, person.person_id, {"a": 2}, etag))
+        for etag in (person.etag, "nonsense")
+    ]
+
+    for refusal in refusals:
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "ETAG_MISMATCH")
+        assert refusal.metadata == {"person_id": person.person_id}
+    assert as_dict(await update(identity, person.person_id, {"b": 2}, changed.etag)) == {
+        "a": 1, "b": 2
+    }  # fmt: skip
+
+
+async def test_concurrent_patches_are_all_applied(identity):
+    person = await create(identity)
+
+    await asyncio.gather(
+        *(update(identity, person.person_id, {f"key-{n}": {"n": n}}) for n in range(32))
+    )
+
+    changed = await update(identity, person.person_id, {})
+    assert as_dict(changed) == {f"key-{n}": {"n": n} for n in range(32)}
+
+
+async def test_patches_cannot_grow_metadata_beyond_its_limit(identity):
+    person = await create(identity, metadata={"a": "x" * 10_000})
+
+    refusal = await refusal_of(update(identity, person.person_id, {"b": "x" * 10_000}))
+
+    assert (refusal.code, refusal.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ["metadata"])
+    assert await update(identity, person.person_id, {}) == person
+    assert "b" in as_dict(await update(identity, person.person_id, {"a": None, "b": "x" * 10_000}))
+
+
+async def test_numbers_and_texts_come_back_as_they_went_in(identity):
+    metadata = {
+        "small": 5e-324, "fraction": 0.1, "negative": -1.5, "large": 2**53, "least": -(2**53),
+        "text": "Zoë 👩‍👩‍👧 \u2028 \\ \"", "empty": "", "key with \n in it": True, "": False,
+    }  # fmt: skip
+
+    person = await create(identity, metadata=metadata)
+
+    assert as_dict(person) == metadata

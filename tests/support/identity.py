@@ -1,0 +1,125 @@
+"""Builders for people and accounts, and a client of the identity service."""
+
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+from google.protobuf import struct_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from identity_svc import normalisation
+from identity_svc.__main__ import assemble
+from identity_svc.domain import Account, Identity, Person, Registration
+from identity_svc.ports import IdentityStore
+from kith.identity.v1 import identity_service_pb2 as pb
+from kith.identity.v1 import identity_service_pb2_grpc, person_pb2
+from svckit import ids, rpc, structs
+from tests.support.cluster import Database
+from tests.support.services import channel_to, running
+
+Stub = identity_service_pb2_grpc.IdentityServiceStub
+
+UNSET = person_pb2.CONSENT_STATE_UNSET
+GRANTED = person_pb2.CONSENT_STATE_GRANTED
+DENIED = person_pb2.CONSENT_STATE_DENIED
+
+
+def an_account(platform_id: str | None = None, platform: str = "discord") -> Account:
+    """An account that nobody else has, unless it is named."""
+    return normalisation.account(platform, ids.new() if platform_id is None else platform_id)
+
+
+def a_registration(account: Account | None = None, **changes: Any) -> Registration:
+    """A registration of an account that nobody else has, unless it is given."""
+    return Registration(account or an_account(), **changes)
+
+
+async def registered(store: IdentityStore, **changes: Any) -> Identity:
+    """Somebody new; `changes` are those of `a_registration`."""
+    [outcome] = await store.register([a_registration(**changes)])
+    return outcome.identity
+
+
+async def person_of(store: IdentityStore, person_id: str) -> Person:
+    """A person who is there."""
+    [found] = await store.get([person_id])
+    assert isinstance(found, Person)
+    return found
+
+
+def a_request(platform_id: str | None = None, **changes: Any) -> pb.RegisterPersonRequest:
+    """What registers an account that nobody else has, unless it is named.
+
+    `metadata` is a dict, `consent` states by purpose.
+    """
+    metadata = changes.pop("metadata", None)
+    consent = changes.pop("consent", None)
+    return pb.RegisterPersonRequest(
+        **{
+            "platform": "discord",
+            "platform_id": ids.new() if platform_id is None else platform_id,
+            "metadata": None if metadata is None else a_struct(metadata),
+            "consent": None if consent is None else person_pb2.Consent(purposes=consent),
+            **changes,
+        }
+    )
+
+
+def a_struct(value: dict[str, Any]) -> struct_pb2.Struct:
+    """A dict as a Struct, whatever is in it."""
+    return structs.from_dict(value)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a caller is told."""
+
+    code: grpc.StatusCode
+    reason: str
+    metadata: dict[str, str]
+    fields: Sequence[str]
+    message: str
+
+    @classmethod
+    def of(cls, status: status_pb2.Status) -> "Refusal":
+        """The parts of a status."""
+        reason, metadata, fields = "", {}, []
+        for detail in status.details:
+            info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+            if detail.Unpack(info):
+                assert info.domain == "identity.kith"
+                reason, metadata = info.reason, dict(info.metadata)
+            elif detail.Unpack(bad):
+                fields = [violation.field for violation in bad.field_violations]
+        return cls(rpc.STATUS_CODES[status.code], reason, metadata, fields, status.message)
+
+
+async def refusal_of(call: Awaitable[Any]) -> Refusal:
+    """What a call that must fail fails with."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    status = rpc_status.from_call(raised.value)
+    assert status is not None, raised.value
+    return Refusal.of(status)
+
+
+@asynccontextmanager
+async def identity_service(database: Database) -> AsyncIterator[Stub]:
+    """One instance of the service over a database, behind a channel of its own."""
+    async with running(assemble, database, "identity") as address, channel_to(address) as channel:
+        yield Stub(channel)
+
+
+@asynccontextmanager
+async def administrator(database: Database) -> AsyncIterator[Any]:
+    """A connection that may do everything, to arrange what no function does."""
+    connection = await asyncpg.connect(database.url())
+    try:
+        yield connection
+    finally:
+        await connection.close()
