@@ -14,14 +14,16 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from svckit.addresses import Bind
 
 S = TypeVar("S", bound=BaseSettings)
 
-# An address to bind to, `host:port`.
-BindAddress = Annotated[Bind, BeforeValidator(lambda v: Bind.parse(v) if isinstance(v, str) else v)]
+# An address to bind to, `host:port`; without NoDecode the variable would have to be JSON.
+BindAddress = Annotated[
+    Bind, NoDecode, BeforeValidator(lambda v: Bind.parse(v) if isinstance(v, str) else v)
+]
 
 
 class ProcessSettings(BaseSettings):

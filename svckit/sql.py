@@ -6,6 +6,7 @@ both roads; the result is always JSON.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -62,7 +63,7 @@ class AsyncpgFunctions:
         shape = (function, *arguments)
         statement = self._statements.get(shape)
         if statement is None:
-            named = ", ".join(f"{name} => ${n}" for n, name in enumerate(arguments, start=1))
+            named = ", ".join(f'"{name}" => ${n}' for n, name in enumerate(arguments, start=1))
             statement = f"SELECT {self._schema}.{function}({named})"
             self._statements[shape] = statement
         values = arguments.values()
@@ -84,7 +85,9 @@ class AsyncpgFunctions:
         except lost as error:
             raise Unavailable("the store cannot be reached") from error
         finally:
-            await self._pool.release(connection)
+            # A connection that died fails once more when it goes back; the pool drops it.
+            with contextlib.suppress(asyncpg.PostgresError, *lost):
+                await self._pool.release(connection)
 
 
 class RestFunctions:
@@ -152,9 +155,15 @@ async def open_pool(url: str, role: str | None = None) -> AsyncIterator["asyncpg
     if role:
         settings["role"] = role
     pool = await asyncpg.create_pool(
-        url, init=_speak_json, min_size=0, max_size=POOL_SIZE, timeout=CONNECT_SECONDS,
-        command_timeout=CALL_SECONDS, server_settings=settings,
-    )  # fmt: skip
+        url,
+        init=_speak_json,
+        reset=_leave_as_is,
+        min_size=0,
+        max_size=POOL_SIZE,
+        timeout=CONNECT_SECONDS,
+        command_timeout=CALL_SECONDS,
+        server_settings=settings,
+    )
     try:
         yield pool
     finally:

@@ -72,9 +72,10 @@ class Postgrest:
             return _error(404, "PGRST202", f"Could not find the function {schema}.{function}")
         parameters, is_stable = signature
         used = [(name, kind) for name, kind in parameters if name in given]
-        call = f"SELECT {schema}.{function}({', '.join(f'{n} => _.{n}' for n, _ in used)})::text"
+        named = ", ".join(f'"{name}" => _."{name}"' for name, _ in used)
+        call = f"SELECT {schema}.{function}({named})::text"
         if used:
-            columns = ", ".join(f"{name} {kind}" for name, kind in used)
+            columns = ", ".join(f'"{name}" {kind}' for name, kind in used)
             call += f" FROM json_to_record($1::json) AS _({columns})"
         async with connection.transaction(readonly=is_stable):
             await connection.execute("SET LOCAL ROLE service_role")

@@ -16,9 +16,10 @@ PROBES = """
 CREATE SCHEMA probe;
 CREATE FUNCTION probe.echo(value jsonb) RETURNS jsonb LANGUAGE sql STABLE AS 'SELECT value';
 CREATE FUNCTION probe.typed(
-    id uuid, at timestamptz, words text[], number bigint, is_so boolean, note text DEFAULT 'none'
+    id uuid, at timestamptz, words text[], "position" bigint, is_so boolean,
+    note text DEFAULT 'none'
 ) RETURNS jsonb LANGUAGE sql STABLE
-AS 'SELECT jsonb_build_object(''id'', id, ''at'', at, ''words'', words, ''number'', number,
+AS 'SELECT jsonb_build_object(''id'', id, ''at'', at, ''words'', words, ''position'', "position",
                               ''is_so'', is_so, ''note'', note)';
 CREATE FUNCTION probe.nothing() RETURNS jsonb LANGUAGE sql STABLE AS 'SELECT NULL::jsonb';
 CREATE FUNCTION probe.raise(code text, detail jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN
@@ -78,7 +79,7 @@ async def test_every_argument_type_has_one_json_form(functions: sql.SqlFunctions
         "id": "0197a3f0-0000-7000-8000-000000000001",
         "at": "2026-11-21T10:20:30.123456+00:00",
         "words": ["a", 'b"{},', "漢"],
-        "number": 2**53,
+        "position": 2**53,
         "is_so": True,
     }
 
