@@ -18,6 +18,9 @@ log = logs.get(__name__)
 # For callers that set no deadline of their own.
 DEFAULT_SECONDS = 30.0
 
+# Metadata of calls that nobody waits for; those that succeed are logged at debug only.
+BACKGROUND = "x-background"
+
 UNARY, BATCH, STREAM = "unary", "batch", "stream"
 
 
@@ -136,7 +139,10 @@ class _Call:
     A class and not a generator, because it stands in the way of every call.
     """
 
-    __slots__ = ("_context", "_credential", "_domain", "_gate", "_method", "_seconds", "_started")
+    __slots__ = (
+        *("_context", "_credential", "_domain", "_gate", "_is_background", "_method"),
+        *("_seconds", "_started"),
+    )
 
     def __init__(
         self,
@@ -153,6 +159,7 @@ class _Call:
         self._context = context
         self._domain = domain
         self._credential = credential
+        self._is_background = False
 
     async def __aenter__(self) -> None:
         self._started = time.perf_counter()
@@ -160,6 +167,7 @@ class _Call:
         try:
             metadata = dict(self._context.invocation_metadata() or ())
             _bind_ids(metadata)
+            self._is_background = BACKGROUND in metadata
             if self._credential is not None:
                 given = str(metadata.get("authorization", "")).encode()
                 if not hmac.compare_digest(given, self._credential):
@@ -178,7 +186,9 @@ class _Call:
             self._gate.inside -= 1
             seconds = time.perf_counter() - self._started
             self._seconds[code].observe(seconds)
-            log.info("rpc", method=self._method, code=code, ms=round(seconds * 1000, 2))
+            # Somebody's polling would fill the log with nothing.
+            say = log.debug if self._is_background and code == "OK" else log.info
+            say("rpc", method=self._method, code=code, ms=round(seconds * 1000, 2))
 
     async def _abort(self, error: BaseException) -> None:
         """End the call with the error's status; what grpc itself handles stays as it is."""
