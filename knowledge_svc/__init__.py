@@ -1,0 +1,1 @@
+"""What is known: knowledge items, the words and vectors that find them, and search."""

@@ -1,0 +1,82 @@
+"""The knowledge service's process: settings, store, index, embedder, servicer, indexer, server."""
+
+import asyncio
+
+from kith.knowledge.v1 import knowledge_service_pb2, knowledge_service_pb2_grpc
+from knowledge_svc.adapters.pgvector import PgvectorIndex
+from knowledge_svc.adapters.queue import SqlIndexQueue
+from knowledge_svc.adapters.sql import SqlItemStore
+from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
+from knowledge_svc.domain import space_of
+from knowledge_svc.indexer import Indexer, Pace
+from knowledge_svc.ingest import Ingest
+from knowledge_svc.ports import Embedder, VectorIndex
+from knowledge_svc.search import Search
+from knowledge_svc.servicer import DOMAIN, KnowledgeServicer
+from knowledge_svc.settings import Settings
+from svckit import logs, serve, settings
+from svckit.stores import Store, open_store
+
+SERVICE = knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"].full_name
+
+
+def assemble(
+    store: Store, embedder: Embedder, index: VectorIndex, pace: Pace | None = None
+) -> serve.Service:
+    """The service over a store, an embedder and a vector index."""
+    items = SqlItemStore(store.functions)
+    queue = SqlIndexQueue(store.functions)
+    space = space_of(embedder.model, embedder.dimension)
+    indexer = Indexer(queue, items, index, embedder, space, pace or Pace())
+    ingest = Ingest(items, index, space, indexer.wake)
+    search = Search(items, queue, index, embedder, space, indexer.progressed)
+    servicer = KnowledgeServicer(items, ingest, search)
+
+    async def prepare() -> None:
+        await store.prepare()
+        space.ensure_is(await queue.ensure_space(space))
+        await index.prepare(space)
+        await embedder.load()
+        indexer.start()
+
+    async def drain() -> None:
+        await ingest.drain()
+        await indexer.stop()
+
+    return serve.Service(
+        domain=DOMAIN,
+        names=[SERVICE],
+        add=lambda server: knowledge_service_pb2_grpc.add_KnowledgeServiceServicer_to_server(
+            servicer, server
+        ),
+        prepare=prepare,
+        check=store.check,
+        drain=drain,
+    )
+
+
+def choose_index(chosen: Settings, store: Store) -> VectorIndex:
+    """The vector index that the settings choose."""
+    match chosen.vectors:
+        case "pgvector":
+            return PgvectorIndex(store.functions)
+
+
+def choose_embedder(chosen: Settings) -> Embedder:
+    """The embedder that the settings choose."""
+    match chosen.embedder:
+        case "wordllama":
+            return WordLlamaEmbedder()
+
+
+async def main() -> None:
+    """Serve until told to stop."""
+    chosen = settings.load(Settings, "knowledge")
+    logs.configure("knowledge", chosen.log_level)
+    async with open_store(chosen, "knowledge_svc", "knowledge") as store:
+        embedder, index = choose_embedder(chosen), choose_index(chosen, store)
+        await serve.run(assemble(store, embedder, index), chosen)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,1 @@
+"""What the service stands on: its SQL functions, pgvector and WordLlama."""

@@ -1,0 +1,62 @@
+"""The indexer's queue over the SQL functions of schema `knowledge`."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from knowledge_svc.domain import Backlog, Failure, Space, Task, Write
+from svckit.sql import SqlFunctions
+
+_MOST_ERROR = 500  # characters of an error that are kept
+
+
+class SqlIndexQueue:
+    """The queue in Postgres, beside the items."""
+
+    def __init__(self, functions: SqlFunctions) -> None:
+        self._functions = functions
+
+    async def ensure_space(self, proposed: Space) -> Space:
+        row = await self._functions.call(
+            "ensure_space",
+            space=proposed.name,
+            model=proposed.model,
+            dimension=proposed.dimension,
+            chunker=proposed.chunker,
+        )
+        return Space(**row)
+
+    async def claim(self, owner: str, *, most: int, lease_seconds: float) -> list[Task]:
+        rows = await self._functions.call(
+            "claim_pending", owner=owner, most=most, lease_ms=int(lease_seconds * 1000)
+        )
+        return [Task(**row) for row in rows]
+
+    async def mark_indexed(self, writes: Sequence[Write], model: str | None) -> list[str]:
+        marks = [{**asdict(write), "embedding_model": model} for write in writes]
+        gone: list[str] = await self._functions.call("mark_indexed", marks=marks)
+        return gone
+
+    async def put_off(self, failures: Sequence[Failure]) -> None:
+        await self._functions.call(
+            "put_off",
+            failures=[
+                {
+                    "knowledge_id": failure.task.knowledge_id,
+                    "revision": failure.task.revision,
+                    "attempts": failure.attempts,
+                    "delay_seconds": failure.delay_seconds,
+                    "is_final": failure.is_final,
+                    "error": failure.error.replace("\0", "")[:_MOST_ERROR],
+                }
+                for failure in failures
+            ],
+        )
+
+    async def pending(self, writes: Sequence[Write]) -> list[Write]:
+        rows = await self._functions.call(
+            "pending_writes", writes=[asdict(write) for write in writes]
+        )
+        return [Write(**row) for row in rows]
+
+    async def backlog(self) -> Backlog:
+        return Backlog(**await self._functions.call("backlog"))

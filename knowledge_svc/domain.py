@@ -1,0 +1,310 @@
+"""Items, filters, spaces and hits, the rules on them, and this service's errors."""
+
+import hashlib
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any, Literal
+
+import orjson
+
+from svckit.errors import Conflict, NotFound, Unavailable
+
+# Nobody's knowledge has the nil UUID for an owner.
+NOBODY = str(uuid.UUID(int=0))
+
+# How content becomes texts to embed: an item is one text.
+CHUNKER = "whole-1"
+
+
+class KnowledgeNotFound(NotFound):
+    """There is no such item."""
+
+    reason = "KNOWLEDGE_NOT_FOUND"
+
+    def __init__(self, knowledge_id: str) -> None:
+        super().__init__(f"there is no item {knowledge_id}", knowledge_id=knowledge_id)
+
+
+class IdempotencyConflict(Conflict):
+    """An item with this id was stored with another body."""
+
+    reason = "IDEMPOTENCY_CONFLICT"
+
+    def __init__(self, knowledge_id: str) -> None:
+        super().__init__(
+            f"item {knowledge_id} was stored with another body", knowledge_id=knowledge_id
+        )
+
+
+class SemanticSearchUnavailable(Unavailable):
+    """The embedder or the vector index cannot be reached; words still find items."""
+
+    reason = "SEMANTIC_SEARCH_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("search by meaning is not possible now; keyword search is")
+
+
+class SpaceMismatch(RuntimeError):
+    """The vectors that are there were made by another model than the one configured."""
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """An item as a caller hands it in. Ids are UUIDs, `occurred_at` is ISO 8601."""
+
+    knowledge_id: str
+    content: str
+    namespace: str = "default"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    subject_id: str | None = None
+    person_id: str | None = None
+    group_id: str | None = None
+    session_id: str | None = None
+    platform: str | None = None
+    source_event_id: str | None = None
+    source_position: int | None = None
+    occurred_at: str | None = None
+    request_hash: bytes | None = None
+
+    @property
+    def owner(self) -> str:
+        """Within whose knowledge the same content is stored once."""
+        return self.subject_id or self.group_id or self.session_id or NOBODY
+
+    @property
+    def content_hash(self) -> bytes:
+        """What tells contents apart."""
+        return hashlib.sha256(self.content.encode()).digest()
+
+    @property
+    def body_hash(self) -> bytes:
+        """What tells a retry from another request with the same id."""
+        if self.request_hash is not None:
+            return self.request_hash
+        body = (
+            self.namespace, self.content, self.metadata, self.subject_id, self.group_id,
+            self.session_id, self.platform, self.source_event_id, self.occurred_at,
+        )  # fmt: skip
+        return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The terms of a text in order of the alphabet, how often each occurs, and words in all."""
+
+    names: Sequence[str]
+    counts: Sequence[int]
+    total: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A new item with the terms that words are to find it by."""
+
+    item: NewItem
+    terms: Terms
+
+
+@dataclass(frozen=True)
+class Write:
+    """One write of an item: a later one of the same item has a higher revision."""
+
+    knowledge_id: str
+    revision: int
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a store call met; a deleted item has no write."""
+
+    knowledge_id: str
+    outcome: Literal["created", "duplicate", "deleted"]
+    revision: int | None
+
+
+IndexState = Literal["pending", "indexed", "failed"]
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item as stored. Times are ISO 8601."""
+
+    knowledge_id: str
+    namespace: str
+    content: str
+    metadata: Mapping[str, Any]
+    subject_id: str | None
+    person_id: str | None
+    group_id: str | None
+    session_id: str | None
+    platform: str | None
+    source_event_id: str | None
+    source_position: int | None
+    occurred_at: str
+    created_at: str
+    index_state: IndexState
+    embedding_model: str | None
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which items; what is None does not narrow, of several values any will do."""
+
+    namespaces: Sequence[str] | None = None
+    subject_ids: Sequence[str] | None = None
+    group_id: str | None = None
+    session_id: str | None = None
+    platform: str | None = None
+    occurred_from: str | None = None
+    occurred_to: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """What is set, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def narrowing(self) -> "Filter":
+        """The part that every vector index can apply by itself."""
+        return Filter(
+            namespaces=self.namespaces, subject_ids=self.subject_ids, group_id=self.group_id,
+            session_id=self.session_id, occurred_from=self.occurred_from,
+            occurred_to=self.occurred_to,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page of a list, newest first, ended."""
+
+    occurred_at: str
+    knowledge_id: str
+
+
+@dataclass(frozen=True)
+class Space:
+    """Vectors that may be compared: of one model, dimension and chunker."""
+
+    name: str
+    model: str
+    dimension: int
+    chunker: str
+
+    def ensure_is(self, serving: "Space") -> None:
+        """Raise SpaceMismatch unless this is the space that serves."""
+        if self != serving:
+            raise SpaceMismatch(
+                f"the vectors of this database are of {serving.model} with {serving.dimension} "
+                f"dimensions ({serving.name}), the embedder is {self.model} with "
+                f"{self.dimension} ({self.name}); set KITH_EMBEDDER to what made them"
+            )
+
+
+def space_of(model: str, dimension: int) -> Space:
+    """The space of an embedder's vectors, one for each item."""
+    name = re.sub("[^a-z0-9]+", "_", f"{model}_{dimension}_{CHUNKER}".lower())
+    return Space(name, model, dimension, CHUNKER)
+
+
+@dataclass(frozen=True)
+class Vector:
+    """A vector of an item, and what a search by meaning can be narrowed by."""
+
+    knowledge_id: str
+    values: Sequence[float]
+    namespace: str
+    occurred_at: str
+    subject_id: str | None = None
+    group_id: str | None = None
+    session_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Match:
+    """An item near a query; the similarity is the cosine, -1 to 1."""
+
+    knowledge_id: str
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row of the indexer's queue: an item to index, or a deletion to finish."""
+
+    knowledge_id: str
+    revision: int
+    is_deletion: bool
+    attempts: int
+    waited_seconds: float
+    content: str
+    namespace: str
+    occurred_at: str
+    subject_id: str | None
+    group_id: str | None
+    session_id: str | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that failed: for the how-manyeth time, why, and when to try again."""
+
+    task: Task
+    attempts: int
+    delay_seconds: float
+    is_final: bool
+    error: str
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """How many tasks wait, and for how long the oldest has."""
+
+    rows: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True)
+class WordHits:
+    """What words found: BM25 by id, best first, and the weights to score other items by."""
+
+    scores: Mapping[str, float]
+    weights: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An item that fits the filter, with its BM25 where it has any of the words."""
+
+    item: Item
+    keyword: float | None
+
+
+class Mode(Enum):
+    """What a search goes by."""
+
+    HYBRID = "hybrid"
+    SEMANTIC = "semantic"
+    KEYWORD = "keyword"
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An item found, and why."""
+
+    item: Item
+    score: float
+    keyword: float | None
+    semantic: float | None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The answer to a search; `pending` are writes it should have seen and may not have."""
+
+    hits: Sequence[Hit]
+    pending: Sequence[Write] = ()
+    is_degraded: bool = False

@@ -1,0 +1,32 @@
+"""Prometheus metrics of indexing and search; those that every process has stand in `svckit`."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+BACKLOG = Gauge("kith_knowledge_index_backlog", "Items that wait to be indexed or removed.")
+OLDEST_PENDING = Gauge(
+    "kith_knowledge_index_oldest_pending_seconds", "For how long the oldest of them has waited."
+)
+BATCH_ITEMS = Histogram(
+    "kith_knowledge_index_batch_items", "Items that were indexed together.",
+    buckets=(1, 2, 5, 10, 20, 50, 100, 200),
+)  # fmt: skip
+STEP_SECONDS = Histogram(
+    "kith_knowledge_index_step_seconds", "Time of a batch's step: embed, upsert or mark.",
+    ["step"], buckets=_SECONDS,
+)  # fmt: skip
+WAITED_SECONDS = Histogram(
+    "kith_knowledge_index_waited_seconds", "From a store call to the vector in the index.",
+    buckets=_SECONDS,
+)  # fmt: skip
+FAILURES = Counter(
+    "kith_knowledge_index_failures_total", "Tries that failed, and items given up.", ["outcome"]
+)
+SEARCH_SECONDS = Histogram(
+    "kith_knowledge_search_seconds", "Time of a search without waiting for writes, by mode.",
+    ["mode"], buckets=_SECONDS,
+)  # fmt: skip
+DEGRADED = Counter(
+    "kith_knowledge_search_degraded_total", "Searches that had to do without meaning."
+)

@@ -1,0 +1,172 @@
+"""What the service needs from outside: a store, a queue, a vector index, an embedder."""
+
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any, Protocol
+
+from knowledge_svc.domain import (
+    Backlog,
+    Candidate,
+    Entry,
+    Failure,
+    Filter,
+    IdempotencyConflict,
+    Item,
+    Match,
+    Place,
+    Space,
+    Stored,
+    Task,
+    Vector,
+    WordHits,
+    Write,
+)
+
+# The most vectors that `VectorIndex.nearest` is asked for, and the most ids it is given.
+MOST_MATCHES = 10_000
+MOST_IDS = 2_000
+
+
+class ItemStore(Protocol):
+    """The items, which are the truth, and the words that find them."""
+
+    async def store(self, entries: Sequence[Entry]) -> list[Stored | IdempotencyConflict]:
+        """Keep independent items; each gets its answer, in order.
+
+        An item is there already if its id is; or, where it has no source event, if its
+        owner has the same content in the same namespace. A deleted id stays deleted. New
+        items wait in the queue to be indexed, and are found by words at once.
+        """
+        ...
+
+    async def get(self, knowledge_id: str) -> Item:
+        """The item; raises KnowledgeNotFound."""
+        ...
+
+    async def page(self, chosen: Filter, *, before: Place | None, limit: int) -> Sequence[Item]:
+        """Items that fit, newest first, from below a place on."""
+        ...
+
+    async def find_missing(self, ids: Sequence[str]) -> Sequence[str]:
+        """Those of the ids, in order, that are neither stored nor deleted."""
+        ...
+
+    async def start_deletions(
+        self, ids: Sequence[str], requests: Sequence[str], *, owner: str, lease_seconds: float
+    ) -> list[bool]:
+        """First step: nobody sees the items any more, and nobody can bring them back.
+
+        Answers for each whether this request (an id of its own, so that it can be
+        repeated) deleted it. The queue finishes what `owner` has not within the lease.
+        """
+        ...
+
+    async def finish_deletions(self, ids: Sequence[str], *, owner: str) -> None:
+        """Last step, after the vectors are gone: forget those of the items that `owner` holds."""
+        ...
+
+    async def search_words(self, terms: Sequence[str], chosen: Filter, *, limit: int) -> WordHits:
+        """The best items by BM25 among those that fit; all that have a term may be found."""
+        ...
+
+    async def matching_ids(self, chosen: Filter, *, most: int) -> Sequence[str] | None:
+        """The ids of all items that fit; None where they are more than `most`."""
+        ...
+
+    async def read(
+        self, ids: Sequence[str], chosen: Filter, weights: Mapping[str, Any] | None
+    ) -> Sequence[Candidate]:
+        """Those of the items that are there and fit, scored by the weights of a word search."""
+        ...
+
+
+class IndexQueue(Protocol):
+    """What is still to be done to the vector index; several indexers may share it."""
+
+    async def ensure_space(self, proposed: Space) -> Space:
+        """The serving space; where there is none yet, the proposed one from now on."""
+        ...
+
+    async def claim(self, owner: str, *, most: int, lease_seconds: float) -> Sequence[Task]:
+        """Take up tasks that are due, oldest first; they are due again when the lease ends."""
+        ...
+
+    async def mark_indexed(self, writes: Sequence[Write], model: str | None) -> Sequence[str]:
+        """Say that exactly these writes are in the index, with vectors of the model, if any.
+
+        Answers the ids of items that were deleted meanwhile: their vectors must go again.
+        """
+        ...
+
+    async def put_off(self, failures: Sequence[Failure]) -> None:
+        """Note failures and when to try again; an item that failed for good is given up."""
+        ...
+
+    async def pending(self, writes: Sequence[Write]) -> Sequence[Write]:
+        """Those of the writes that still wait to be indexed."""
+        ...
+
+    async def backlog(self) -> Backlog:
+        """What waits."""
+        ...
+
+
+class VectorIndex(Protocol):
+    """Vectors by space; a derived copy that can be rebuilt.
+
+    Every method raises Unavailable while the index cannot be reached. What was written may
+    take a moment to be found.
+    """
+
+    async def prepare(self, space: Space) -> None:
+        """Make the space usable; may be repeated."""
+        ...
+
+    async def upsert(self, space: str, vectors: Sequence[Vector]) -> None:
+        """Add the vectors or replace those with their ids."""
+        ...
+
+    async def delete(self, space: str, ids: Sequence[str]) -> None:
+        """Remove the vectors; ids without one are fine."""
+        ...
+
+    async def nearest(
+        self,
+        space: str,
+        query: Sequence[float],
+        *,
+        limit: int,
+        narrow: Filter,
+        ids: Sequence[str] | None = None,
+    ) -> Sequence[Match]:
+        """The nearest by cosine, best first, equal ones in order of id.
+
+        `narrow` is a `Filter.narrowing`; `ids`, at most MOST_IDS, leaves no others.
+        """
+        ...
+
+
+class Purpose(Enum):
+    """What a text is embedded for; hosted models embed the two differently."""
+
+    DOCUMENT = "document"
+    QUERY = "query"
+
+
+class Embedder(Protocol):
+    """Texts to vectors of one model."""
+
+    model: str
+    dimension: int
+
+    async def load(self) -> None:
+        """Do now what the first use would have to wait for; may be repeated."""
+        ...
+
+    async def embed(self, texts: Sequence[str], purpose: Purpose) -> list[list[float]]:
+        """A vector of length 1 for each text, or of zeros where a text has nothing to embed.
+
+        Of a very long text the beginning counts. Raises Unavailable while the model cannot
+        be reached; any other error is the texts' own.
+        """
+        ...

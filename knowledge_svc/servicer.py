@@ -1,0 +1,98 @@
+"""KnowledgeService: parse, ask, render."""
+
+from kith.knowledge.v1 import knowledge_service_pb2 as pb
+from kith.knowledge.v1 import knowledge_service_pb2_grpc
+from knowledge_svc import wire
+from knowledge_svc.domain import NewItem, Stored
+from knowledge_svc.ingest import Ingest
+from knowledge_svc.ports import ItemStore
+from knowledge_svc.search import Search
+from svckit import fields, pages, rpc
+from svckit.calls import DEFAULT_SECONDS
+from svckit.errors import InvalidRequest
+
+DOMAIN = "knowledge.kith"
+
+
+class KnowledgeServicer(knowledge_service_pb2_grpc.KnowledgeServiceServicer):
+    """Single stores and batches go through the same batcher."""
+
+    def __init__(self, items: ItemStore, ingest: Ingest, search: Search) -> None:
+        self._items = items
+        self._ingest = ingest
+        self._search = search
+
+    async def StoreKnowledge(
+        self, request: pb.StoreKnowledgeRequest, context: rpc.Context
+    ) -> pb.StoreKnowledgeResponse:
+        [outcome] = await self._ingest.store([wire.to_item(request)])
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return wire.from_stored(outcome)
+
+    async def BatchStoreKnowledge(
+        self, request: pb.BatchStoreKnowledgeRequest, context: rpc.Context
+    ) -> pb.BatchStoreKnowledgeResponse:
+        parsed = [_parsed(one) for one in fields.batch(request.requests, "requests")]
+        outcomes = iter(
+            await self._ingest.store([one for one in parsed if isinstance(one, NewItem)])
+        )
+        return pb.BatchStoreKnowledgeResponse(
+            results=[_result(next(outcomes) if isinstance(p, NewItem) else p) for p in parsed]
+        )
+
+    async def GetKnowledge(
+        self, request: pb.GetKnowledgeRequest, context: rpc.Context
+    ) -> pb.GetKnowledgeResponse:
+        item = await self._items.get(fields.uuid(request.knowledge_id, "knowledge_id"))
+        return pb.GetKnowledgeResponse(item=wire.from_item(item))
+
+    async def ListKnowledge(
+        self, request: pb.ListKnowledgeRequest, context: rpc.Context
+    ) -> pb.ListKnowledgeResponse:
+        limit = pages.size(request.page_size, default=50, most=500)
+        chosen = wire.to_filter(request.filter)
+        query = wire.to_query(request, chosen)
+        before = wire.to_place(request.page_token, query)
+
+        items = await self._items.page(chosen, before=before, limit=limit + 1)
+        page, more = items[:limit], items[limit:]
+        return pb.ListKnowledgeResponse(
+            items=map(wire.from_item, page),
+            next_page_token=wire.page_token(page[-1], query) if more else "",
+        )
+
+    async def DeleteKnowledge(
+        self, request: pb.DeleteKnowledgeRequest, context: rpc.Context
+    ) -> pb.DeleteKnowledgeResponse:
+        knowledge_id = fields.uuid(request.knowledge_id, "knowledge_id")
+        return pb.DeleteKnowledgeResponse(deleted=await self._ingest.delete(knowledge_id))
+
+    async def FindMissing(
+        self, request: pb.FindMissingRequest, context: rpc.Context
+    ) -> pb.FindMissingResponse:
+        fields.batch(request.knowledge_ids, "knowledge_ids")
+        knowledge_ids = fields.uuids(request.knowledge_ids, "knowledge_ids", most=1000)
+        return pb.FindMissingResponse(missing_ids=await self._items.find_missing(knowledge_ids))
+
+    async def SearchKnowledge(
+        self, request: pb.SearchKnowledgeRequest, context: rpc.Context
+    ) -> pb.SearchKnowledgeResponse:
+        remaining = context.time_remaining()
+        seconds = DEFAULT_SECONDS if remaining is None else remaining
+        question = wire.to_question(request, seconds)
+        return wire.from_found(await self._search.search(question))
+
+
+def _parsed(request: pb.StoreKnowledgeRequest) -> NewItem | InvalidRequest:
+    """What is malformed fails alone, in its place."""
+    try:
+        return wire.to_item(request)
+    except InvalidRequest as error:
+        return error
+
+
+def _result(outcome: Stored | BaseException) -> pb.StoreKnowledgeResult:
+    if isinstance(outcome, BaseException):
+        return pb.StoreKnowledgeResult(error=rpc.status_of(outcome, DOMAIN))
+    return pb.StoreKnowledgeResult(response=wire.from_stored(outcome))

@@ -1,0 +1,207 @@
+"""What every VectorIndex does; a new adapter adds a fixture and a name to `index`."""
+
+import math
+import random
+
+import pytest
+
+from knowledge_svc.adapters.pgvector import PgvectorIndex
+from knowledge_svc.domain import Filter, Space, Vector
+from knowledge_svc.ports import VectorIndex
+from svckit import ids, sql
+from tests.support.knowledge import eventually
+
+SPACE = Space("test", "model", 3, "whole-1")
+ANN, BEN = ids.named("ann"), ids.named("ben")
+EVERYTHING = Filter()
+
+
+@pytest.fixture
+def schema() -> str:
+    return "knowledge"
+
+
+@pytest.fixture
+def pgvector(direct_functions: sql.SqlFunctions) -> VectorIndex:
+    return PgvectorIndex(direct_functions)
+
+
+@pytest.fixture
+def pgvector_over_rest(rest_functions: sql.SqlFunctions) -> VectorIndex:
+    return PgvectorIndex(rest_functions)
+
+
+@pytest.fixture(params=["pgvector", "pgvector_over_rest"])
+def adapter(request: pytest.FixtureRequest) -> VectorIndex:
+    """Each kind of index in turn."""
+    chosen: VectorIndex = request.getfixturevalue(request.param)
+    return chosen
+
+
+@pytest.fixture
+async def index(adapter: VectorIndex) -> VectorIndex:
+    """An empty index with one space."""
+    await adapter.prepare(SPACE)
+    return adapter
+
+
+def a_vector(*values: float, **changes) -> Vector:
+    given = {
+        "knowledge_id": ids.new(),
+        "namespace": "default",
+        "occurred_at": "2026-01-01T00:00:00+00:00",
+        **changes,
+    }
+    return Vector(values=values, **given)
+
+
+async def near(index: VectorIndex, *query: float, narrow: Filter = EVERYTHING, **changes):
+    """The ids nearest to a point, and their similarities."""
+    matches = await index.nearest(
+        changes.get("space", SPACE.name), query, limit=changes.get("limit", 10), narrow=narrow,
+        ids=changes.get("ids"),
+    )  # fmt: skip
+    return {match.knowledge_id: match.similarity for match in matches}
+
+
+async def visible(index: VectorIndex, count: int) -> None:
+    """Wait until so many vectors are found; an index may lag."""
+
+    async def all_there() -> bool:
+        return len(await near(index, 1, 1, 1, limit=count + 1)) == count
+
+    await eventually(all_there)
+
+
+async def test_the_nearest_come_first_with_their_cosine(index):
+    east, north_east, west = a_vector(1, 0, 0), a_vector(3, 3, 0), a_vector(-2, 0, 0)
+    await index.upsert(SPACE.name, [west, north_east, east])
+    await visible(index, 3)
+
+    found = await near(index, 5, 0, 0)
+
+    assert list(found) == [east.knowledge_id, north_east.knowledge_id, west.knowledge_id]
+    assert list(found.values()) == pytest.approx([1, math.sqrt(0.5), -1], abs=1e-5)
+
+
+async def test_no_more_are_found_than_asked_for_and_equal_ones_by_id(index):
+    vectors = [a_vector(1, 2, 3) for _ in range(9)]
+    await index.upsert(SPACE.name, vectors)
+    await visible(index, 9)
+
+    found = await near(index, 1, 2, 3, limit=4)
+
+    assert list(found) == sorted(vector.knowledge_id for vector in vectors)[:4]
+
+
+async def test_a_vector_of_the_same_item_is_replaced(index):
+    before = a_vector(1, 0, 0, namespace="before")
+    after = a_vector(0, 1, 0, namespace="after", knowledge_id=before.knowledge_id)
+    await index.upsert(SPACE.name, [before])
+    await index.upsert(SPACE.name, [after])
+
+    async def replaced() -> bool:
+        return bool(await near(index, 0, 1, 0, narrow=Filter(namespaces=["after"])))
+
+    await eventually(replaced)
+    assert await near(index, 0, 1, 0) == pytest.approx({before.knowledge_id: 1})
+
+
+async def test_deleted_vectors_are_not_found_and_unknown_ids_are_fine(index):
+    kept, gone = a_vector(1, 0, 0), a_vector(1, 0, 0)
+    await index.upsert(SPACE.name, [kept, gone])
+    await visible(index, 2)
+
+    await index.delete(SPACE.name, [gone.knowledge_id, ids.new()])
+
+    await visible(index, 1)
+    assert list(await near(index, 1, 0, 0)) == [kept.knowledge_id]
+
+
+@pytest.mark.parametrize(
+    ("narrow", "fitting"),
+    [
+        (Filter(namespaces=["notes", "none"]), {"a"}),
+        (Filter(subject_ids=[ANN, BEN]), {"a"}),
+        (Filter(group_id=ids.named("g")), {"b"}),
+        (Filter(session_id=ids.named("s")), {"b"}),
+        (Filter(occurred_from="2026-01-02T00:00:00Z"), {"b"}),
+        (Filter(occurred_to="2026-01-02T00:00:00Z"), {"a"}),
+        (Filter(subject_ids=[ANN], namespaces=["default"]), set()),
+    ],
+)
+async def test_a_search_can_be_narrowed(index, narrow, fitting):
+    a = a_vector(1, 0, 0, namespace="notes", subject_id=ANN)
+    b = a_vector(
+        1, 0, 0, group_id=ids.named("g"), session_id=ids.named("s"),
+        occurred_at="2026-01-02T00:00:00Z",
+    )  # fmt: skip
+    names = {a.knowledge_id: "a", b.knowledge_id: "b"}
+    await index.upsert(SPACE.name, [a, b])
+    await visible(index, 2)
+
+    found = await near(index, 1, 0, 0, narrow=narrow)
+
+    assert {names[one] for one in found} == fitting
+
+
+async def test_a_search_can_be_narrowed_to_ids(index):
+    vectors = [a_vector(1, n, 0) for n in range(20)]
+    await index.upsert(SPACE.name, vectors)
+    await visible(index, 20)
+    chosen = [vectors[17].knowledge_id, vectors[3].knowledge_id, ids.new()]
+
+    found = await near(index, 1, 0, 0, ids=chosen)
+
+    assert list(found) == [vectors[3].knowledge_id, vectors[17].knowledge_id]
+
+
+async def test_spaces_do_not_mix(index):
+    other = Space("other", "model", 2, "whole-1")
+    await index.prepare(other)
+    mine, others = a_vector(1, 0, 0), a_vector(1, 0)
+
+    await index.upsert(SPACE.name, [mine])
+    await index.upsert(other.name, [others])
+    await visible(index, 1)
+
+    assert list(await near(index, 1, 0, 0)) == [mine.knowledge_id]
+    assert list(await near(index, 1, 0, space=other.name)) == [others.knowledge_id]
+
+
+async def test_preparing_again_keeps_what_is_there(index):
+    await index.upsert(SPACE.name, [a_vector(1, 0, 0)])
+
+    await index.prepare(SPACE)
+
+    await visible(index, 1)
+
+
+async def test_a_vector_that_does_not_fit_the_space_is_an_error(index):
+    with pytest.raises(Exception, match="dimension"):
+        await index.upsert(SPACE.name, [a_vector(1, 0)])
+
+
+async def test_in_a_large_space_the_page_is_full_and_nearly_exact(index):
+    """Beyond 10,000 vectors the search goes by the approximate index."""
+    chance = random.Random(3)
+    vectors = [
+        a_vector(*(chance.gauss(0, 1) for _ in range(3)), subject_id=ANN if n % 50 else BEN)
+        for n in range(10_400)
+    ]
+    for start in range(0, len(vectors), 1300):
+        await index.upsert(SPACE.name, vectors[start : start + 1300])
+
+    def exact(query: tuple[float, ...], among: list[Vector]) -> list[str]:
+        def cosine(vector: Vector) -> float:
+            dot = sum(a * b for a, b in zip(vector.values, query, strict=True))
+            return dot / math.hypot(*vector.values)
+
+        return [v.knowledge_id for v in sorted(among, key=cosine, reverse=True)[:20]]
+
+    everybody = await near(index, 0.3, -1, 0.5, limit=20)
+    bens = await near(index, 0.3, -1, 0.5, limit=20, narrow=Filter(subject_ids=[BEN]))
+
+    assert len(everybody) == 20
+    assert len(set(everybody) & set(exact((0.3, -1, 0.5), vectors))) >= 16
+    assert list(bens) == exact((0.3, -1, 0.5), [v for v in vectors if v.subject_id == BEN])
