@@ -1,0 +1,1 @@
+"""HTTP for clients: composes identity, events and knowledge, and owns no data."""

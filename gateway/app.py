@@ -1,0 +1,120 @@
+"""Assembles the gateway: services, flows, routes, and what surrounds them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from gateway import errors, openapi
+from gateway.clients import Clients, connected
+from gateway.flows.catch_up import CatchUp
+from gateway.flows.knowing import Knowing
+from gateway.flows.process_message import ProcessMessages
+from gateway.flows.registrations import Registrations
+from gateway.flows.searching import Searching
+from gateway.health import Health
+from gateway.jsonbody import JsonRoute
+from gateway.middleware.guard import Guard
+from gateway.middleware.limits import Limits
+from gateway.middleware.observe import Observe
+from gateway.routes import messages, persons, register, search, system
+from gateway.settings import Settings
+
+# A search waits for writes to be indexed; what is left of the request's time is to answer.
+SEARCH_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The app, and the handle by which it learns that it is to stop."""
+
+    app: ASGIApp
+    health: Health
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway over the services that the settings name, whether they are there yet or not.
+
+    At the end the background work is done or stopped, batches are flushed, channels closed.
+    """
+    async with connected(settings) as clients:
+        default = settings.consent_default
+        registrations = Registrations(clients)
+        knowing = Knowing(clients, default, settings.knowledge_seconds)
+        process = ProcessMessages(
+            clients, registrations, knowing,
+            unknown_sender=settings.unknown_sender, consent_default=default,
+        )  # fmt: skip
+        searching = Searching(clients, default, settings.request_seconds * SEARCH_SHARE)
+        health = Health(clients.channels)
+
+        app = _new_app()
+        register.add(app, clients, registrations)
+        messages.add(app, process, settings.request_seconds)
+        persons.add(app, clients, registrations, searching)
+        search.add(app, searching)
+        system.add(app, health, settings.backends)
+        openapi.install(app)
+
+        async with _catching_up(settings, clients, registrations, knowing):
+            yield Gateway(_surrounded(app, settings), health)
+            await registrations.drain()
+
+
+def _new_app() -> FastAPI:
+    kinds: list[Any] = [*errors.STATUSES, errors.Refused, HTTPException, RequestValidationError]
+    app = FastAPI(
+        title="Kith",
+        version=metadata.version("kith"),
+        summary="Know your people across platforms: identity, events and knowledge.",
+        redoc_url=None,
+        # A path is written in one way; the other is a 404 that says so.
+        redirect_slashes=False,
+        exception_handlers=dict.fromkeys([*kinds, Exception], errors.answer),
+    )
+    app.router.route_class = JsonRoute
+    return app
+
+
+def _surrounded(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """The app within its bounds; what is outermost stands last."""
+    app = Guard(Limits(app, settings), settings)
+    if settings.allowed_origins:
+        # Browsers ask first, without a key, whether an origin may call.
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.allowed_origins,
+            allow_methods=("*",),
+            allow_headers=("*",),
+            expose_headers=("etag", "retry-after", "x-request-id"),
+        )
+    return Observe(app)
+
+
+@asynccontextmanager
+async def _catching_up(
+    settings: Settings, clients: Clients, registrations: Registrations, knowing: Knowing
+) -> AsyncIterator[None]:
+    if not settings.catch_up:
+        yield
+        return
+    reader = CatchUp(
+        clients, registrations, knowing,
+        grace=settings.catch_up_grace_seconds, poll=settings.catch_up_poll_seconds,
+    )  # fmt: skip
+    task = asyncio.create_task(reader.run(), name="catch-up")
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -1,0 +1,1 @@
+"""The compositions: what takes more than one service."""

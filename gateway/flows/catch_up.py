@@ -1,0 +1,150 @@
+"""The catch-up reader: finishes what a flow could not, after an outage or a crash.
+
+It walks the log under a named cursor and stores the knowledge that is missing, and it logs
+registrations whose event never came. Everything it does is the same as in the flows, by the
+same ids, so two readers at once do no harm; one is enough.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from prometheus_client import Counter, Gauge
+
+from gateway import tracing
+from gateway.channels import FAILURES
+from gateway.clients import MOST_EVENTS, MOST_IDS, Clients
+from gateway.flows.entries import MESSAGE, decision_of, knowledge_id
+from gateway.flows.knowing import Knowing
+from gateway.flows.registrations import Registrations
+from kith.event.v1 import event_pb2, event_service_pb2
+from svckit import errors, fields, logs
+
+log = logs.get(__name__)
+
+CURSOR = "gateway.catch_up"
+LONGEST_PAUSE = 5.0
+
+POSITION = Gauge("kith_catch_up_position", "How far the catch-up reader has looked.")
+CAUGHT_UP = Counter("kith_catch_up_stored_total", "Messages the catch-up reader stored.")
+SWEPT = Counter("kith_catch_up_registrations_total", "Registrations the reader logged.")
+
+
+class StillAway(Exception):
+    """Knowledge cannot be stored yet."""
+
+
+class CatchUp:
+    """One reader. `grace` is how old something is before its own flow is given up on."""
+
+    def __init__(
+        self, clients: Clients, registrations: Registrations, knowing: Knowing,
+        *, grace: float, poll: float,
+    ) -> None:  # fmt: skip
+        self._clients = clients
+        self._registrations = registrations
+        self._knowing = knowing
+        self._grace = timedelta(seconds=grace)
+        self._poll = poll
+        self._position: int | None = None
+
+    async def run(self) -> None:
+        """Catch up again and again, for ever; pauses grow while a service is away."""
+        pause = self._poll
+        while True:
+            tracing.enter(tracing.new())
+            try:
+                await self.once()
+            except (*FAILURES, StillAway) as error:
+                pause = min(pause * 2, LONGEST_PAUSE)
+                log.warning("catching up waits", why=str(error), seconds=pause)
+            except Exception:
+                # Whatever it is, the next message must not wait for a restart.
+                pause = min(pause * 2, LONGEST_PAUSE)
+                log.exception("catching up failed")
+            else:
+                pause = self._poll
+            await self._rest(pause)
+
+    async def once(self) -> None:
+        """Finish everything that is older than the grace now."""
+        await self._sweep_registrations()
+        while await self._walk_page():
+            pass
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait, but not longer than the grace once a flow has deferred something."""
+        self._knowing.deferred.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._knowing.deferred.wait()
+                await asyncio.sleep(self._grace.total_seconds())
+        except TimeoutError:
+            return
+
+    async def _sweep_registrations(self) -> None:
+        """Log the registrations of links that nobody has confirmed for long."""
+        before = fields.to_timestamp(datetime.now(UTC) - self._grace)
+        async for links in self._clients.identity.pending_registrations(before):
+            outcomes = await self._registrations.log_all(links)
+            failures = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+            SWEPT.inc(len(links) - len(failures))
+            log.info("registrations logged late", links=len(links), failed=len(failures))
+            for failure in failures:
+                # What is wrong with one link must not hold up the others.
+                if not errors.is_about_data(failure):
+                    raise failure
+                log.error("a registration cannot be logged", exc_info=failure)
+
+    async def _walk_page(self) -> bool:
+        """Look at the next page of the log; whether there may be another right behind it."""
+        if self._position is None:
+            self._position = await self._clients.events.cursor(CURSOR)
+        page = await self._clients.events.page(
+            event_service_pb2.ListEventsRequest(
+                filter=event_pb2.EventFilter(event_types=[MESSAGE]),
+                after_position=self._position,
+                order=event_service_pb2.ORDER_ASCENDING,
+                page_size=MOST_EVENTS,
+            )
+        )
+        ripe = self._ripe(page.events)
+        await self._store_missing(ripe)
+        if len(ripe) < len(page.events):
+            # Never past a younger event: its own flow may still fail.
+            await self._advance(ripe[-1].position if ripe else self._position)
+            return False
+        is_last = not page.next_page_token
+        await self._advance(page.scanned_position if is_last else ripe[-1].position)
+        return not is_last
+
+    def _ripe(self, events: Sequence[event_pb2.Event]) -> Sequence[event_pb2.Event]:
+        """The events before the first that is younger than the grace."""
+        before = datetime.now(UTC) - self._grace
+        young = (
+            index for index, event in enumerate(events) if event.created_at.ToDatetime(UTC) > before
+        )
+        return events[: next(young, len(events))]
+
+    async def _store_missing(self, events: Sequence[event_pb2.Event]) -> None:
+        wanted = [event for event in events if decision_of(event).wanted]
+        for start in range(0, len(wanted), MOST_IDS):
+            part = {
+                knowledge_id(event.event_id): event for event in wanted[start : start + MOST_IDS]
+            }
+            missing = await self._clients.knowledge.missing(list(part))
+            absent = [event for identifier, event in part.items() if identifier in missing]
+            if not absent:
+                continue
+            answers = await self._knowing.keep(await self._knowing.consenting(absent))
+            stored = sum(answer["state"] == "stored" for answer in answers)
+            CAUGHT_UP.inc(stored)
+            log.info("caught up", stored=stored, missing=len(absent))
+            if any(answer["state"] == "deferred" for answer in answers):
+                raise StillAway("knowledge is still not to be had")
+
+    async def _advance(self, position: int) -> None:
+        if self._position is None or position > self._position:
+            await self._clients.events.save_cursor(CURSOR, position)
+            self._position = position
+        POSITION.set(self._position)

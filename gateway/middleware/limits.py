@@ -1,0 +1,98 @@
+"""How much at once, how large, how long: each class of request has bounds of its own."""
+
+from dataclasses import dataclass
+
+from prometheus_client import Counter
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway import tracing
+from gateway.errors import Refused
+from gateway.middleware import HEALTH
+from gateway.settings import Settings
+from svckit.errors import ResourceExhausted
+
+REFUSED = Counter("kith_http_refused_total", "Requests refused at a bound, by class.", ["bound"])
+
+BATCH_PATH = "/v1/messages:batch"
+NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
+
+
+@dataclass
+class _Class:
+    """A class of requests: how many may be in flight, and each one's size and time."""
+
+    name: str
+    most: int
+    most_bytes: int | None
+    seconds: float | None
+    in_flight: int = 0
+
+
+class Limits:
+    """Refuses at once what is too much, instead of slowing down for everybody."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        seconds = settings.request_seconds
+        self._single = _Class("single", settings.most_requests, settings.request_bytes, seconds)
+        self._batch = _Class("batch", settings.most_batches, settings.batch_bytes, seconds)
+        # A stream goes on for as long as it likes; its lines are bounded where they are read.
+        self._stream = _Class("stream", settings.most_streams, None, None)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in HEALTH:
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        kind = self._class_of(scope["path"], headers)
+        if kind.in_flight >= kind.most:
+            REFUSED.labels(kind.name).inc()
+            raise ResourceExhausted(f"too many requests at once; at most {kind.most} are answered")
+        kind.in_flight += 1
+        try:
+            await self._within(kind, headers, scope, receive, send)
+        finally:
+            kind.in_flight -= 1
+
+    async def _within(
+        self, kind: _Class, headers: dict[bytes, bytes], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        if kind.most_bytes is not None:
+            length = headers.get(b"content-length", b"0")
+            if length.isdigit() and int(length) > kind.most_bytes:
+                raise _too_large(kind.most_bytes)
+            receive = _counted(receive, kind.most_bytes)
+        if kind.seconds is None:
+            await self._app(scope, receive, send)
+            return
+        async with tracing.within(kind.seconds):
+            await self._app(scope, receive, send)
+
+    def _class_of(self, path: str, headers: dict[bytes, bytes]) -> _Class:
+        if path != BATCH_PATH:
+            return self._single
+        is_stream = is_ndjson(headers.get(b"content-type", b"").decode("latin-1"))
+        return self._stream if is_stream else self._batch
+
+
+def is_ndjson(content_type: str) -> bool:
+    """Whether a media type is JSON by lines."""
+    return content_type.partition(";")[0].strip().lower() in NDJSON
+
+
+def _counted(receive: Receive, most: int) -> Receive:
+    total = 0
+
+    async def counted() -> Message:
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > most:
+            raise _too_large(most)
+        return message
+
+    return counted
+
+
+def _too_large(most: int) -> Refused:
+    return Refused(413, "BODY_TOO_LARGE", f"the body is larger than {most} bytes")

@@ -1,0 +1,99 @@
+"""What the gateway may be told by its environment."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic_settings import NoDecode
+
+from svckit.settings import BindAddress, ProcessSettings, bind_of
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+
+
+def _split(value: object) -> object:
+    """`a, b` as `("a", "b")`: lists are written with commas, as everywhere in an environment."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+# pydantic-settings would read a list as JSON; NoDecode leaves the text to us.
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+class Settings(ProcessSettings):
+    """The settings of one gateway process."""
+
+    bind: BindAddress = bind_of("KITH_GATEWAY_BIND", "127.0.0.1:8080")
+    # gRPC targets: host:port, or what gRPC resolves, such as dns:///identity:50051.
+    identity_address: str = Field(default="127.0.0.1:50051", min_length=1)
+    event_address: str = Field(default="127.0.0.1:50052", min_length=1)
+    knowledge_address: str = Field(default="127.0.0.1:50053", min_length=1)
+
+    # SHA-256 of each API key, in hex; needed to listen beyond loopback.
+    api_key_hashes: Words = ()
+    # On loopback these are allowed beside localhost itself; elsewhere they are all that is.
+    allowed_hosts: Words = ()
+    allowed_origins: Words = ()
+
+    unknown_sender: Literal["register", "reject"] = "register"
+    # What a purpose of consent that was never decided means.
+    consent_default: Literal["allow", "deny"] = "allow"
+
+    # How long a request may take, and a call to a service on its behalf.
+    request_seconds: float = Field(default=10.0, gt=0)
+    call_seconds: float = Field(default=5.0, gt=0)
+    # How long a message waits for its knowledge to be stored before that is deferred.
+    knowledge_seconds: float = Field(default=2.0, gt=0)
+
+    # How many requests may be in flight at once: single ones, JSON batches, NDJSON streams.
+    most_requests: int = Field(default=1024, gt=0)
+    most_batches: int = Field(default=16, gt=0)
+    most_streams: int = Field(default=16, gt=0)
+    # How large a body may be: of a single request, and of a JSON batch.
+    request_bytes: int = Field(default=1 << 20, gt=0)
+    batch_bytes: int = Field(default=16 << 20, gt=0)
+
+    # The catch-up reader; one gateway runs it.
+    catch_up: bool = True
+    # How old an event is before the reader concludes that its flow will not finish it.
+    catch_up_grace_seconds: float = Field(default=5.0, ge=0)
+    catch_up_poll_seconds: float = Field(default=1.0, gt=0)
+
+    # Only to tell, on /healthz, which backends this environment chooses; the services choose by
+    # the same variables.
+    store: Literal["postgres", "supabase"] | None = None
+    supabase_url: str | None = Field(default=None, validation_alias="SUPABASE_URL")
+    vectors: Literal["pgvector"] = "pgvector"
+    embedder: Literal["wordllama"] = "wordllama"
+
+    @field_validator("api_key_hashes")
+    @classmethod
+    def _are_hashes(cls, hashes: tuple[str, ...]) -> tuple[str, ...]:
+        lowered = tuple(value.lower() for value in hashes)
+        if not all(_HASH.fullmatch(value) for value in lowered):
+            raise ValueError("each must be a SHA-256 in hex, 64 digits, never the key itself")
+        return lowered
+
+    @field_validator("allowed_hosts", "allowed_origins")
+    @classmethod
+    def _are_lower_case(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(name.lower().rstrip("/") for name in names)
+
+    @model_validator(mode="after")
+    def _is_protected(self) -> Self:
+        if not (self.bind.is_loopback or self.api_key_hashes):
+            raise ValueError(
+                f"KITH_API_KEY_HASHES: is needed to listen on {self.bind}, beyond this machine"
+            )
+        return self
+
+    @property
+    def backends(self) -> dict[str, str]:
+        """The backends in use, as far as this process's environment tells."""
+        return {
+            "storage_backend": self.store or ("supabase" if self.supabase_url else "postgres"),
+            "vector_backend": self.vectors,
+            "embedder": self.embedder,
+        }

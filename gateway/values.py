@@ -1,0 +1,132 @@
+"""The kinds of values in requests: checked as the services check them, before any is asked."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from svckit import fields, structs
+from svckit.errors import InvalidRequest
+
+TEXT_BYTES = 32 << 10
+QUERY_BYTES = 8 << 10
+
+_RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
+
+
+def wrong(problem: str, spot: str = "") -> PydanticCustomError:
+    """What is wrong with a value; `spot` is where inside of it."""
+    return PydanticCustomError("kith", "{problem}", {"problem": problem, "spot": spot})
+
+
+def _checked(check: Callable[[Any], Any]) -> AfterValidator:
+    """One of the kit's checks as one of pydantic's."""
+
+    def validate(value: Any) -> Any:
+        try:
+            return check(value)
+        except InvalidRequest as error:
+            [(spot, problem)] = error.violations
+            raise wrong(problem, spot) from None
+
+    return AfterValidator(validate)
+
+
+def _moment(value: Any) -> Any:
+    """RFC 3339 text as a time in UTC."""
+    if not isinstance(value, str):
+        raise wrong("must be a time as RFC 3339 text, such as 2026-03-01T09:30:00Z")
+    # In a query, a plus sign that was not escaped arrives as a space.
+    match = _RFC3339.fullmatch(re.sub(r" (?=\d\d:\d\d$)", "+", value))
+    if match is None:
+        raise wrong("must be a time as RFC 3339 has it, with its offset: 2026-03-01T09:30:00Z")
+    day, time, fraction, offset = match.groups()
+    # What is finer than a microsecond is cut off.
+    fraction = (fraction or "").ljust(6, "0")[:6]
+    try:
+        moment = datetime.fromisoformat(f"{day}T{time}.{fraction}{offset.upper()}").astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise wrong("is not a time that exists") from None
+    if moment.year < 1970:
+        raise wrong("is out of range: years 1970 to 9999")
+    return moment
+
+
+def _metadata(value: dict[str, Any]) -> dict[str, Any]:
+    structs.check(value, "", most_bytes=fields.METADATA_BYTES)
+    return value
+
+
+def _message_metadata(value: dict[str, Any]) -> dict[str, Any]:
+    if "kith" in value:
+        raise InvalidRequest(".kith", "is a key that Kith keeps for itself")
+    return _metadata(value)
+
+
+def _conditions(value: dict[str, Any]) -> dict[str, Any]:
+    """Metadata equality: `{"$eq": v}` is the long form of `v`; no other operator is known."""
+    plain = {}
+    for key, condition in value.items():
+        if key.startswith("$"):
+            raise InvalidRequest(f".{key}", "is not an operator that is known")
+        if isinstance(condition, dict):
+            for operator in condition:
+                if operator.startswith("$") and (operator != "$eq" or len(condition) > 1):
+                    raise InvalidRequest(f".{key}.{operator}", "is not an operator that is known")
+            condition = condition.get("$eq", condition) if "$eq" in condition else condition
+        plain[key] = condition
+    return _metadata(plain)
+
+
+def _characters(value: str, *, most: int) -> str:
+    structs.check_text(value, "")
+    if not 1 <= len(value) <= most:
+        problem = f"is {len(value)} characters long; at most {most} are allowed"
+        raise InvalidRequest("", problem if value else "is required")
+    return value
+
+
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise InvalidRequest("", "is required")
+    return value
+
+
+def _documented(**schema: Any) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", **schema})
+
+
+Word = Annotated[
+    str,
+    _checked(lambda value: fields.word(value, "")),
+    _documented(pattern="^[A-Za-z0-9_.-]{1,64}$"),
+]
+Uuid = Annotated[str, _checked(lambda value: fields.uuid(value, "")), _documented(format="uuid")]
+# An id that a platform gives: of a person, a message or a conversation.
+PlatformId = Annotated[
+    str,
+    _checked(lambda value: _characters(value, most=256)),
+    _checked(_not_blank),
+    _documented(minLength=1, maxLength=256),
+]
+Text = Annotated[
+    str,
+    _checked(lambda value: fields.text(value, "", most=TEXT_BYTES)),
+    _documented(minLength=1, description="At most 32 KiB of UTF-8."),
+]
+SearchText = Annotated[
+    str,
+    _checked(lambda value: fields.text(value, "", most=QUERY_BYTES)),
+    _checked(_not_blank),
+    _documented(minLength=1, description="At most 8 KiB of UTF-8."),
+]
+Token = Annotated[
+    str, _checked(lambda value: _characters(value, most=2048)), _documented(maxLength=2048)
+]
+Moment = Annotated[datetime, BeforeValidator(_moment), _documented(format="date-time")]
+Metadata = Annotated[dict[str, Any], _checked(_metadata)]
+MessageMetadata = Annotated[dict[str, Any], _checked(_message_metadata)]
+Conditions = Annotated[dict[str, Any], _checked(_conditions)]

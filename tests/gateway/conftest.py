@@ -1,0 +1,5 @@
+"""The services, and a gateway in front of them."""
+
+from tests.support.stack import gateway, stack
+
+__all__ = ["gateway", "stack"]
