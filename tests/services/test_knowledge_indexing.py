@@ -15,7 +15,7 @@ from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql import SqlItemStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
-from knowledge_svc.domain import SpaceMismatch, space_of
+from knowledge_svc.domain import SpaceMismatch, Task, Vector, space_of
 from knowledge_svc.indexer import Indexer, Pace
 from svckit.errors import Unavailable
 from tests.support.cluster import Database
@@ -71,7 +71,6 @@ async def vectors(database: Database) -> Counter[str]:
 
 async def test_stored_items_are_indexed_without_being_asked_for(database):
     async with knowledge_service(database, pace=Pace(poll_seconds=60)) as knowledge:
-        assert not await vectors(database)
         stored = await store(knowledge, *(f"note {n}" for n in range(300)))
 
         await reaches(knowledge, INDEXED, stored)
@@ -170,6 +169,13 @@ async def indexing(database: Database, index: Any, store: Any, **pace: Any) -> I
     return indexer
 
 
+async def indexed(items: SqlItemStore, knowledge_id: str) -> None:
+    async def is_indexed() -> bool:
+        return (await items.get(knowledge_id)).index_state == "indexed"
+
+    await eventually(is_indexed)
+
+
 async def test_an_indexer_killed_before_it_marked_leaves_one_vector_and_an_indexed_item(database):
     async with store_of(database, "knowledge") as store:
         items = SqlItemStore(store.functions)
@@ -182,10 +188,7 @@ async def test_an_indexer_killed_before_it_marked_leaves_one_vector_and_an_index
         before = (await items.get(stored.knowledge_id)).index_state
         other = await indexing(database, PgvectorIndex(store.functions), store)
 
-        async def indexed() -> bool:
-            return (await items.get(stored.knowledge_id)).index_state == "indexed"
-
-        await eventually(indexed)
+        await indexed(items, stored.knowledge_id)
         await other.stop()
 
     assert before == "pending"
@@ -202,17 +205,14 @@ async def test_two_indexers_at_the_same_item_leave_one_vector(database):
         await gated.upserted.wait()
         quick = await indexing(database, PgvectorIndex(store.functions), store)
 
-        async def indexed() -> bool:
-            return (await items.get(stored.knowledge_id)).index_state == "indexed"
-
-        await eventually(indexed)
+        await indexed(items, stored.knowledge_id)
         gated.may_return.set()
         await slow.progressed(5)
-        still = await indexed()
+        after = (await items.get(stored.knowledge_id)).index_state
         for indexer in (slow, quick):
             await indexer.stop()
 
-    assert still
+    assert after == "indexed"
     assert await vectors(database) == Counter([stored.knowledge_id])
 
 
@@ -277,24 +277,36 @@ async def test_a_deletion_that_could_not_reach_the_index_is_finished_later(datab
 
 
 async def test_an_indexer_outlives_what_it_did_not_expect(database):
+    class StumblingIndex(GatedIndex):
+        async def upsert(self, space: str, vectors: Sequence[Vector]) -> None:
+            if self.upserted.is_set():
+                return await super().upsert(space, vectors)
+            self.upserted.set()
+            raise asyncio.InvalidStateError
+
+    class StumblingQueue(SqlIndexQueue):
+        claims = 0
+
+        async def claim(self, owner: str, *, most: int, lease_seconds: float) -> list[Task]:
+            self.claims += 1
+            if self.claims < 3:
+                raise RuntimeError("who would have thought")
+            return await super().claim(owner, most=most, lease_seconds=lease_seconds)
+
     async with store_of(database, "knowledge") as store:
-        items = SqlItemStore(store.functions)
-        indexer = await indexing(database, PgvectorIndex(store.functions), store)
-        async with as_administrator(database) as admin:
-            await admin.execute(
-                "ALTER FUNCTION knowledge.claim_pending RENAME TO claim_pending_elsewhere"
-            )
-            [stored] = await items.store([an_entry("later")])
-            await asyncio.sleep(0.1)
-            await admin.execute(
-                "ALTER FUNCTION knowledge.claim_pending_elsewhere RENAME TO claim_pending"
-            )
+        items, queue = SqlItemStore(store.functions), StumblingQueue(store.functions)
+        index = StumblingIndex(PgvectorIndex(store.functions))
+        index.may_return.set()
+        await index.prepare(SPACE)
+        [stored] = await items.store([an_entry("later")])
+        indexer = Indexer(queue, items, index, wordllama(), SPACE, QUICK)
+        indexer.start()
 
-        async def indexed() -> bool:
-            return (await items.get(stored.knowledge_id)).index_state == "indexed"
-
-        assert await eventually(indexed)
+        await indexed(items, stored.knowledge_id)
         await indexer.stop()
+
+    assert queue.claims >= 3
+    assert await vectors(database) == Counter([stored.knowledge_id])
 
 
 async def test_metrics_tell_what_waits(database):

@@ -1,0 +1,53 @@
+"""The event service's process: settings, store, servicer, server."""
+
+import asyncio
+
+from event_svc.adapters.sql import SqlCursorStore, SqlEventStore
+from event_svc.intake import Intake
+from event_svc.partitions import Partitions
+from event_svc.servicer import DOMAIN, EventServicer
+from event_svc.settings import Settings
+from kith.event.v1 import event_service_pb2, event_service_pb2_grpc
+from svckit import logs, serve, settings
+from svckit.stores import Store, open_store
+
+SERVICE = event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
+
+
+def assemble(store: Store) -> serve.Service:
+    """The service over a store."""
+    events = SqlEventStore(store.functions)
+    partitions = Partitions(events)
+    intake = Intake(events)
+    servicer = EventServicer(events, SqlCursorStore(store.functions), intake)
+
+    async def prepare() -> None:
+        await store.prepare()
+        await partitions.keep()
+
+    async def drain() -> None:
+        await partitions.drain()
+        await intake.drain()
+
+    return serve.Service(
+        domain=DOMAIN,
+        names=[SERVICE],
+        add=lambda server: event_service_pb2_grpc.add_EventServiceServicer_to_server(
+            servicer, server
+        ),
+        prepare=prepare,
+        check=store.check,
+        drain=drain,
+    )
+
+
+async def main() -> None:
+    """Serve until told to stop."""
+    chosen = settings.load(Settings, "event")
+    logs.configure("event", chosen.log_level)
+    async with open_store(chosen, "event_svc", "event") as store:
+        await serve.run(assemble(store), chosen)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,1 @@
+"""The event service's ports over Postgres."""

@@ -1,0 +1,130 @@
+"""Events, the filters that choose them, and what can go wrong with them."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from svckit.errors import Conflict, InvalidRequest, NotFound
+
+MOST_EVENTS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to be logged.
+
+    `body` is what the client sent, in its one spelling, without what it left out: person_id,
+    link_id, group_id, session_id, session_key, event_type, platform, content, metadata and
+    occurred_at. `body_hash` tells whether a retry sends the same.
+    """
+
+    event_id: str
+    body: Mapping[str, Any]
+    body_hash: str
+    consent_version: int = 0
+
+
+def body_hash(body: Mapping[str, Any]) -> str:
+    """The SHA-256 of a body's canonical JSON, in hexadecimal digits."""
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Events to be logged together or not at all; `bytes` is about how large they are."""
+
+    events: Sequence[NewEvent]
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """Where an event stands; `duplicate` if an earlier call had logged it."""
+
+    event_id: str
+    position: int
+    created_at: str
+    duplicate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An entry of the log; times are ISO 8601 text."""
+
+    event_id: str
+    position: int
+    subject_id: str | None
+    person_id: str | None
+    link_id: str | None
+    group_id: str | None
+    session_id: str | None
+    session_key: str | None
+    event_type: str
+    platform: str
+    content: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    occurred_at: str
+    created_at: str
+    consent_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events: all that is set has to hold, of several values any will do."""
+
+    subject_ids: Sequence[str] = ()
+    group_id: str | None = None
+    session_id: str | None = None
+    event_types: Sequence[str] = ()
+    platforms: Sequence[str] = ()
+    occurred_from: str | None = None
+    occurred_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """A page of events; `more` tells whether others follow.
+
+    In ascending order, every event committed up to `scanned_position` has been looked at.
+    """
+
+    events: Sequence[Event]
+    more: bool
+    scanned_position: int
+
+
+class EventNotFound(NotFound):
+    """There is no event with this id."""
+
+    reason = "EVENT_NOT_FOUND"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"there is no event {event_id}", event_id=event_id)
+
+
+class IdempotencyConflict(Conflict):
+    """The id belongs to an event with another body."""
+
+    reason = "IDEMPOTENCY_CONFLICT"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(f"event {event_id} was logged with another body", event_id=event_id)
+
+
+class CursorNotFound(NotFound):
+    """Nothing was ever saved under this name."""
+
+    reason = "CURSOR_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no cursor {name!r}", name=name)
+
+
+class BeyondTheLog(InvalidRequest):
+    """A cursor at this position would skip events that are still to be logged."""
+
+    def __init__(self, head_position: int) -> None:
+        super().__init__("position", f"is beyond the log's end, which is {head_position}")

@@ -1,0 +1,69 @@
+"""What the event service needs from outside, and what it may rely on."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from event_svc.domain import (
+    Append,
+    Event,
+    EventFilter,
+    EventPage,
+    IdempotencyConflict,
+    LoggedEvent,
+)
+
+
+class EventStore(Protocol):
+    """The log: it only grows, and the order of positions is the order of commits.
+
+    Whoever sees an event sees every event with a lower position.
+    """
+
+    async def append(
+        self, requests: Sequence[Append]
+    ) -> list[list[LoggedEvent] | IdempotencyConflict]:
+        """Log the events of independent requests in order; one outcome for each.
+
+        Of each request all events are in the log afterwards, or none of its new ones.
+        An id that is known keeps its first place: a duplicate where the body is the same
+        (or erased), else the conflict of its whole request. Positions of one call are
+        dense; a call without new events writes nothing.
+        Raises InvalidRequest where an id occurs twice, and Unavailable where somebody
+        holds the log for too long.
+        """
+        ...
+
+    async def get(self, event_id: str) -> Event:
+        """One event; raises EventNotFound."""
+        ...
+
+    async def page(
+        self, chosen: EventFilter, *, after: int = 0, before: int | None = None,
+        descending: bool = False, limit: int,
+    ) -> EventPage:  # fmt: skip
+        """Up to `limit` events with `after` < position < `before`, in order of position.
+
+        It may end earlier where events are large, never without an event where there is
+        one. If no more follow, `scanned_position` is the end of the log as of the same
+        moment, else the last event's; it means something in ascending order only.
+        """
+        ...
+
+    async def ensure_partitions(self, days_ahead: int) -> Sequence[str]:
+        """Have the partitions of today and of the next days; answers the new ones' names."""
+        ...
+
+
+class CursorStore(Protocol):
+    """How far named consumers have come; a cursor never goes back."""
+
+    async def get(self, name: str) -> int:
+        """The position saved last; raises CursorNotFound."""
+        ...
+
+    async def save(self, name: str, position: int) -> int:
+        """Save a position unless a later one is saved already; answers what is saved now.
+
+        Raises BeyondTheLog for a position that no event has yet.
+        """
+        ...

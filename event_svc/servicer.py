@@ -1,0 +1,108 @@
+"""EventService: parse, ask the store (together with whoever else is asking), render."""
+
+from collections.abc import Iterable
+
+from event_svc import wire
+from event_svc.domain import MOST_EVENTS, Append
+from event_svc.intake import Intake, Outcome
+from event_svc.ports import CursorStore, EventStore
+from kith.event.v1 import event_service_pb2 as pb
+from kith.event.v1 import event_service_pb2_grpc
+from svckit import fields, pages, rpc
+from svckit.errors import InvalidRequest
+
+DOMAIN = "event.kith"
+
+
+class EventServicer(event_service_pb2_grpc.EventServiceServicer):
+    """The contract over its ports; what is logged goes through the intake."""
+
+    def __init__(self, events: EventStore, cursors: CursorStore, intake: Intake) -> None:
+        self._events = events
+        self._cursors = cursors
+        self._intake = intake
+
+    async def LogEvent(
+        self, request: pb.LogEventRequest, context: rpc.Context
+    ) -> pb.LogEventResponse:
+        [logged] = await self._intake.log(wire.to_append_of_one(request.event))
+        return pb.LogEventResponse(event=wire.from_logged(logged))
+
+    async def LogEvents(
+        self, request: pb.LogEventsRequest, context: rpc.Context
+    ) -> pb.LogEventsResponse:
+        logged = await self._intake.log(wire.to_append(request.events))
+        return pb.LogEventsResponse(events=map(wire.from_logged, logged))
+
+    async def BatchLogEvents(
+        self, request: pb.BatchLogEventsRequest, context: rpc.Context
+    ) -> pb.BatchLogEventsResponse:
+        requests = fields.batch(request.requests, "requests")
+        total = sum(len(one.events) for one in requests)
+        if total > MOST_EVENTS:
+            raise InvalidRequest(
+                "requests", f"hold {total} events; at most {MOST_EVENTS} are allowed in all"
+            )
+        return pb.BatchLogEventsResponse(
+            results=[_result(outcome) for outcome in await self._log_each(requests)]
+        )
+
+    async def GetEvent(
+        self, request: pb.GetEventRequest, context: rpc.Context
+    ) -> pb.GetEventResponse:
+        event = await self._events.get(fields.uuid(request.event_id, "event_id"))
+        return pb.GetEventResponse(event=wire.from_event(event))
+
+    async def ListEvents(
+        self, request: pb.ListEventsRequest, context: rpc.Context
+    ) -> pb.ListEventsResponse:
+        limit = pages.size(request.page_size, default=50, most=1000)
+        chosen = wire.to_filter(request.filter)
+        descending = wire.to_descending(request.order)
+        after = wire.to_position(request.after_position, "after_position")
+        query = wire.query_of(request, chosen, descending=descending)
+        place = wire.to_place(request.page_token, query)
+
+        if descending:
+            page = await self._events.page(
+                chosen, after=after, before=place, descending=True, limit=limit
+            )
+        else:
+            page = await self._events.page(chosen, after=max(after, place or 0), limit=limit)
+        return pb.ListEventsResponse(
+            events=map(wire.from_event, page.events),
+            next_page_token=pages.token(page.events[-1].position, query) if page.more else "",
+            scanned_position=page.scanned_position,
+        )
+
+    async def GetCursor(
+        self, request: pb.GetCursorRequest, context: rpc.Context
+    ) -> pb.GetCursorResponse:
+        position = await self._cursors.get(wire.to_cursor_name(request.name))
+        return pb.GetCursorResponse(position=position)
+
+    async def SaveCursor(
+        self, request: pb.SaveCursorRequest, context: rpc.Context
+    ) -> pb.SaveCursorResponse:
+        position = await self._cursors.save(
+            wire.to_cursor_name(request.name), wire.to_position(request.position, "position")
+        )
+        return pb.SaveCursorResponse(position=position)
+
+    async def _log_each(self, requests: Iterable[pb.LogEventsRequest]) -> list[Outcome]:
+        """What comes of each request; what is malformed fails alone, in its place."""
+        parsed: list[Append | InvalidRequest] = []
+        for request in requests:
+            try:
+                parsed.append(wire.to_append(request.events))
+            except InvalidRequest as error:
+                parsed.append(error)
+        well_formed = [one for one in parsed if isinstance(one, Append)]
+        answers = iter(await self._intake.log_each(well_formed))
+        return [next(answers) if isinstance(one, Append) else one for one in parsed]
+
+
+def _result(outcome: Outcome) -> pb.LogEventsResult:
+    if isinstance(outcome, BaseException):
+        return pb.LogEventsResult(error=rpc.status_of(outcome, DOMAIN))
+    return pb.LogEventsResult(response=pb.LogEventsResponse(events=map(wire.from_logged, outcome)))

@@ -1,0 +1,13 @@
+"""What the event service may be told by its environment."""
+
+from pydantic import SecretStr
+
+from svckit.settings import BindAddress, StoreSettings, bind_of, database_url_of
+
+
+class Settings(StoreSettings):
+    """The settings of one event process."""
+
+    database_url: SecretStr | None = database_url_of("event")
+    bind: BindAddress = bind_of("KITH_EVENT_BIND", "127.0.0.1:50052")
+    metrics_bind: BindAddress = bind_of("KITH_EVENT_METRICS_BIND", "127.0.0.1:9102")

@@ -1,0 +1,214 @@
+"""The contract's messages to the domain, checked on the way, and back."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from event_svc.domain import (
+    MOST_EVENTS,
+    Append,
+    Event,
+    EventFilter,
+    LoggedEvent,
+    NewEvent,
+    body_hash,
+)
+from kith.event.v1 import event_pb2
+from kith.event.v1 import event_service_pb2 as pb
+from svckit import fields, ids, pages, structs
+from svckit.errors import InvalidRequest
+
+CONTENT_BYTES = 64 << 10
+MOST_SESSION_CHARACTERS = 256
+MOST_SCOPE_CHARACTERS = 128
+MOST_SUBJECTS = 1000
+MOST_WORDS = 32
+HASH_BYTES = 32
+
+_CURSOR = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+_LARGEST = 2**63 - 1
+
+
+def to_append(messages: Sequence[event_pb2.NewEvent]) -> Append:
+    """Events to be logged together; problems are named `events[0].platform` and so on."""
+    fields.batch(messages, "events", most=MOST_EVENTS)
+    events = [_to_new_event(message, f"events[{n}]") for n, message in enumerate(messages)]
+    seen: set[str] = set()
+    for index, event in enumerate(events):
+        if event.event_id in seen:
+            raise InvalidRequest(f"events[{index}].event_id", "occurs twice in the request")
+        seen.add(event.event_id)
+    return Append(events, _bytes_of(messages))
+
+
+def to_append_of_one(message: event_pb2.NewEvent) -> Append:
+    """A single event; problems are named `event.platform` and so on."""
+    return Append((_to_new_event(message, "event"),), _bytes_of((message,)))
+
+
+def from_logged(event: LoggedEvent) -> event_pb2.LoggedEvent:
+    """Where an event stands."""
+    return event_pb2.LoggedEvent(
+        event_id=event.event_id,
+        position=event.position,
+        created_at=fields.to_timestamp(event.created_at),
+        duplicate=event.duplicate,
+    )
+
+
+def from_event(event: Event) -> event_pb2.Event:
+    """An entry of the log."""
+    return event_pb2.Event(
+        event_id=event.event_id,
+        position=event.position,
+        subject_id=event.subject_id or "",
+        person_id=event.person_id or "",
+        link_id=event.link_id or "",
+        group_id=event.group_id or "",
+        session_id=event.session_id or "",
+        session_key=event.session_key or "",
+        event_type=event.event_type,
+        platform=event.platform,
+        content=structs.from_dict(event.content),
+        metadata=structs.from_dict(event.metadata),
+        occurred_at=fields.to_timestamp(event.occurred_at),
+        created_at=fields.to_timestamp(event.created_at),
+        consent_version=event.consent_version,
+    )
+
+
+def to_filter(message: event_pb2.EventFilter) -> EventFilter:
+    """A checked filter; problems are named `filter.group_id` and so on."""
+    return EventFilter(
+        subject_ids=fields.uuids(message.subject_ids, "filter.subject_ids", most=MOST_SUBJECTS),
+        group_id=fields.optional_uuid(message.group_id, "filter.group_id"),
+        session_id=fields.optional_uuid(message.session_id, "filter.session_id"),
+        event_types=[
+            _event_type(name, f"filter.event_types[{index}]")
+            for index, name in enumerate(
+                _at_most(MOST_WORDS, message.event_types, "filter.event_types")
+            )
+        ],
+        platforms=fields.words(message.platforms, "filter.platforms", most=MOST_WORDS),
+        occurred_from=fields.timestamp(message, "filter.occurred_from"),
+        occurred_to=fields.timestamp(message, "filter.occurred_to"),
+    )
+
+
+def query_of(request: pb.ListEventsRequest, chosen: EventFilter, *, descending: bool) -> Any:
+    """What page tokens are bound to: everything but the size of a page.
+
+    A scope stands in place of the subjects, so that these may change between two pages.
+    """
+    scope = _characters(request.page_scope, "page_scope", most=MOST_SCOPE_CHARACTERS)
+    return [
+        scope or sorted(set(chosen.subject_ids)),
+        chosen.group_id,
+        chosen.session_id,
+        sorted(set(chosen.event_types)),
+        sorted(set(chosen.platforms)),
+        chosen.occurred_from,
+        chosen.occurred_to,
+        request.after_position,
+        descending,
+    ]
+
+
+def to_place(page_token: str, query: Any) -> int | None:
+    """The position of the last event of the page before, None where there is none."""
+    found = pages.place(page_token, query)
+    if found is not None and not (type(found) is int and 0 < found <= _LARGEST):
+        raise InvalidRequest("page_token", "is malformed")
+    return found
+
+
+def to_descending(order: int) -> bool:
+    """Whether the newest come first."""
+    if order not in pb.Order.values():
+        raise InvalidRequest("order", "is unknown")
+    return order == pb.ORDER_DESCENDING
+
+
+def to_position(value: int, field: str) -> int:
+    """A place in the log, 0 for its beginning."""
+    if value < 0:
+        raise InvalidRequest(field, "must not be negative")
+    return value
+
+
+def to_cursor_name(name: str) -> str:
+    """The name of a cursor."""
+    if not _CURSOR.fullmatch(name):
+        raise InvalidRequest(
+            "name",
+            "must be 1 to 128 letters, digits, '_', '-', '.' or ':'" if name else "is required",
+        )
+    return name
+
+
+def _to_new_event(message: event_pb2.NewEvent, field: str) -> NewEvent:
+    body = _to_body(message, field)
+    request_hash = message.request_hash
+    if request_hash and len(request_hash) != HASH_BYTES:
+        raise InvalidRequest(f"{field}.request_hash", f"must be {HASH_BYTES} bytes")
+    if message.consent_version < 0:
+        raise InvalidRequest(f"{field}.consent_version", "must not be negative")
+    return NewEvent(
+        event_id=fields.optional_uuid(message.event_id, f"{field}.event_id") or ids.new(),
+        body=body,
+        body_hash=request_hash.hex() if request_hash else body_hash(body),
+        consent_version=message.consent_version,
+    )
+
+
+def _to_body(message: event_pb2.NewEvent, field: str) -> dict[str, Any]:
+    platform = fields.word(message.platform, f"{field}.platform")
+    body: dict[str, Any] = {
+        "event_type": _event_type(message.event_type, f"{field}.event_type"),
+        "platform": platform,
+    }
+    if message.person_id:
+        body["person_id"] = fields.uuid(message.person_id, f"{field}.person_id")
+    if message.link_id:
+        body["link_id"] = fields.uuid(message.link_id, f"{field}.link_id")
+    if message.group_id:
+        body["group_id"] = fields.uuid(message.group_id, f"{field}.group_id")
+    if message.session_id:
+        name = _characters(message.session_id, f"{field}.session_id", most=MOST_SESSION_CHARACTERS)
+        body["session_id"] = ids.conversation(platform, name)
+        if not ids.is_uuid(name):
+            body["session_key"] = name
+    content = fields.struct(message.content, f"{field}.content", most_bytes=CONTENT_BYTES)
+    if content:
+        body["content"] = content
+    metadata = fields.struct(message.metadata, f"{field}.metadata")
+    if metadata:
+        body["metadata"] = metadata
+    occurred_at = fields.timestamp(message, f"{field}.occurred_at")
+    if occurred_at:
+        body["occurred_at"] = occurred_at
+    return body
+
+
+def _event_type(value: str, field: str) -> str:
+    if fields.word(value, field) != value:
+        raise InvalidRequest(field, "must be in lower case")
+    return value
+
+
+def _characters(value: str, field: str, *, most: int) -> str:
+    structs.check_text(value, field)
+    if len(value) > most:
+        raise InvalidRequest(field, f"is {len(value)} characters long; at most {most} are allowed")
+    return value
+
+
+def _at_most(most: int, values: Sequence[str], field: str) -> Sequence[str]:
+    if len(values) > most:
+        raise InvalidRequest(field, f"has {len(values)} values; at most {most} are allowed")
+    return values
+
+
+def _bytes_of(messages: Iterable[event_pb2.NewEvent]) -> int:
+    # Beside what was sent: the hash, and the names of the fields.
+    return sum(message.ByteSize() + 300 for message in messages)
