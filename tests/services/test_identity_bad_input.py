@@ -22,7 +22,7 @@ from tests.support.identity import (
 )
 from tests.support.services import channel_to, running
 
-SOMEBODY = ids.new()
+SOMEBODY = "01a1fc5d-aad2-70f0-86e8-84cd58513b15"
 NESTED: dict[str, Any] = {}
 for _ in range(32):
     NESTED = {"a": NESTED}

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 Body = dict[str, Any]
@@ -26,7 +26,7 @@ class BatchRoute:
         self.app = Starlette(
             routes=[
                 Route("/v1/messages:batch", self._messages, methods=["POST"]),
-                Route("/healthz", lambda _: PlainTextResponse("ok")),
+                Route("/healthz", lambda _: _json({"storage_backend": "postgres"})),
             ]
         )
 

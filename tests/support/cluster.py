@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Coroutine, Iterator
@@ -19,6 +21,7 @@ T = TypeVar("T")
 
 SERVICES = {"identity_svc": "identity", "event_svc": "event", "knowledge_svc": "knowledge"}
 TEMPLATE = "kith_template"
+MEMORY_BYTES = 2 << 30
 
 # Durability is what the system tests are for; these are for speed.
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -76,13 +79,22 @@ class Cluster:
             await connection.close()
 
 
+def _memory() -> str | None:
+    """A folder in memory where there is one: a database for each test is many small files."""
+    shared = Path("/dev/shm")
+    # In a container it may be there and tiny.
+    if os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > MEMORY_BYTES:
+        return str(shared)
+    return None
+
+
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """A cluster in a temporary folder, gone at the end."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="cluster", daemon=True)
     thread.start()
-    with tempfile.TemporaryDirectory(prefix="kith-test-") as home:
+    with tempfile.TemporaryDirectory(prefix="kith-test-", dir=_memory()) as home:
         postgres = EmbeddedPostgres(Path(home), settings=FAST)
         cluster = Cluster(postgres, loop)
         cluster.run(postgres.__aenter__())

@@ -4,17 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import asyncpg
 import grpc
 from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2_grpc
 from kith.knowledge.v1 import knowledge_service_pb2 as pb
-from knowledge_svc.__main__ import assemble
+from knowledge_svc.__main__ import SERVICE, assemble
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.domain import Entry, Filter, Match, NewItem, Space, Vector
@@ -74,7 +75,14 @@ async def knowledge_service(
         running(assembled, database, "knowledge") as address,
         channel_to(address) as channel,
     ):
+        await eventually(partial(_is_serving, channel))
         yield Stub(channel)
+
+
+async def _is_serving(channel: grpc.aio.Channel) -> bool:
+    health = health_pb2_grpc.HealthStub(channel)
+    answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE))
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 async def eventually(what: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> Any:

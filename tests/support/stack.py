@@ -15,6 +15,8 @@ import identity_svc.__main__
 import knowledge_svc.__main__
 from gateway.app import Gateway, open_gateway
 from gateway.settings import Settings
+from kith.knowledge.v1 import knowledge_service_pb2
+from kith.knowledge.v1.knowledge_service_pb2_grpc import KnowledgeServiceStub
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from svckit import serve
@@ -22,7 +24,7 @@ from svckit.addresses import Bind
 from svckit.stores import Store
 from tests.support.cluster import Database
 from tests.support.http import serving
-from tests.support.services import store_of
+from tests.support.services import channel_to, store_of
 
 # Loaded once; it has no state.
 EMBEDDER = WordLlamaEmbedder()
@@ -104,6 +106,17 @@ class Stack:
             for replica in self._replicas[name]:
                 await replica.stop()
 
+    async def stop_replica(self, name: str, index: int) -> None:
+        """Stop one of several."""
+        await self._replicas[name][index].stop()
+
+    async def delete_knowledge(self, knowledge_id: str) -> None:
+        """Delete an item, as whoever manages knowledge does."""
+        async with channel_to(str(self._replicas["knowledge"][0].address)) as channel:
+            stub = KnowledgeServiceStub(channel)
+            request = knowledge_service_pb2.DeleteKnowledgeRequest(knowledge_id=knowledge_id)
+            assert (await stub.DeleteKnowledge(request)).deleted
+
     def target(self, name: str) -> str:
         """Where gRPC finds the replicas of a service."""
         return "ipv4:" + ",".join(str(replica.address) for replica in self._replicas[name])
@@ -116,9 +129,8 @@ class Stack:
     @asynccontextmanager
     async def gateway(self, **changes: Any) -> AsyncIterator[httpx.AsyncClient]:
         """A client of a gateway of its own; `changes` are to its settings."""
-        async with open_gateway(self.settings(**changes)) as gateway:
-            async with client_of(gateway) as client:
-                yield client
+        async with open_gateway(self.settings(**changes)) as opened, client_of(opened) as client:
+            yield client
 
     @asynccontextmanager
     async def listening(self, **changes: Any) -> AsyncIterator[str]:
