@@ -8,6 +8,7 @@ import shutil
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -141,9 +142,7 @@ async def searches(address: str) -> AsyncIterator[tuple[str, Figures]]:
             )
 
 
-async def _store(
-    stub: knowledge_service_pb2_grpc.KnowledgeServiceAsyncStub, subject: str, chooser: random.Random
-) -> None:
+async def _store(stub: Any, subject: str, chooser: random.Random) -> None:
     """A thousand different items, indexed when this returns."""
     requests = [
         knowledge_service_pb2.StoreKnowledgeRequest(

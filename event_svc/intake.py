@@ -38,7 +38,10 @@ class Intake:
 
     async def log_each(self, requests: Sequence[Append]) -> Sequence[Outcome]:
         """Log independent requests in order; failures stand in their places."""
-        return await self._calls.submit(requests) if requests else []
+        try:
+            return await self._calls.submit(requests) if requests else []
+        except (ServiceError, SqlError) as error:
+            return [error] * len(requests)
 
     async def drain(self) -> None:
         """Return when everything that was taken on is logged."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from event_svc.domain import (
@@ -27,6 +28,9 @@ HASH_BYTES = 32
 
 _CURSOR = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _LARGEST = 2**63 - 1
+
+# Most events belong to conversations that are going on, and hashing is not free.
+_conversation = lru_cache(maxsize=10_000)(ids.conversation)
 
 
 def to_append(messages: Sequence[event_pb2.NewEvent]) -> Append:
@@ -175,7 +179,7 @@ def _to_body(message: event_pb2.NewEvent, field: str) -> dict[str, Any]:
         body["group_id"] = fields.uuid(message.group_id, f"{field}.group_id")
     if message.session_id:
         name = _characters(message.session_id, f"{field}.session_id", most=MOST_SESSION_CHARACTERS)
-        body["session_id"] = ids.conversation(platform, name)
+        body["session_id"] = _conversation(platform, name)
         if not ids.is_uuid(name):
             body["session_key"] = name
     content = fields.struct(message.content, f"{field}.content", most_bytes=CONTENT_BYTES)

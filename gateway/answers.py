@@ -17,6 +17,14 @@ def _example(example: dict[str, Any]) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
+@with_config(_example({"field": "platform", "message": "is required"}))
+class FieldError(TypedDict):
+    """What is wrong with one field, by its path."""
+
+    field: str
+    message: str
+
+
 @with_config(
     ConfigDict(
         extra="allow",
@@ -35,14 +43,6 @@ def _example(example: dict[str, Any]) -> ConfigDict:
         },
     )
 )
-@with_config(_example({"field": "platform", "message": "is required"}))
-class FieldError(TypedDict):
-    """What is wrong with one field, by its path."""
-
-    field: str
-    message: str
-
-
 class ProblemAnswer(TypedDict, total=False):
     """An error (RFC 9457), as application/problem+json; a reason may bring members of its own."""
 
@@ -69,22 +69,6 @@ class RegistrationAnswer(TypedDict):
 @with_config(
     _example(
         {
-            "person_id": ADA,
-            "event_id": _EVENT,
-            "position": 4711,
-            "duplicate": False,
-            "knowledge": {
-                "state": "stored",
-                "knowledge_id": _KNOWLEDGE,
-                "index_token": "b3BhcXVl",
-                "reason": "relevant",
-            },
-        }
-    )
-)
-@with_config(
-    _example(
-        {
             "state": "stored",
             "knowledge_id": _KNOWLEDGE,
             "index_token": "b3BhcXVl",
@@ -101,6 +85,22 @@ class KnowledgeAnswer(TypedDict):
     reason: str
 
 
+@with_config(
+    _example(
+        {
+            "person_id": ADA,
+            "event_id": _EVENT,
+            "position": 4711,
+            "duplicate": False,
+            "knowledge": {
+                "state": "stored",
+                "knowledge_id": _KNOWLEDGE,
+                "index_token": "b3BhcXVl",
+                "reason": "relevant",
+            },
+        }
+    )
+)
 class MessageAnswer(TypedDict):
     """Where a message stands."""
 
@@ -111,17 +111,6 @@ class MessageAnswer(TypedDict):
     knowledge: KnowledgeAnswer
 
 
-@with_config(
-    _example(
-        {
-            "person_id": ADA,
-            "link_id": _LINK,
-            "platform": "telegram",
-            "platform_id": "42",
-            "consent": {"purposes": {"messages": "granted"}, "version": 1},
-        }
-    )
-)
 class FailedMessage(TypedDict):
     """A message of a batch that could not be processed."""
 
@@ -142,6 +131,17 @@ class ConsentAnswer(TypedDict):
     version: int
 
 
+@with_config(
+    _example(
+        {
+            "person_id": ADA,
+            "link_id": _LINK,
+            "platform": "telegram",
+            "platform_id": "42",
+            "consent": {"purposes": {"messages": "granted"}, "version": 1},
+        }
+    )
+)
 class IdentityAnswer(TypedDict):
     """Who holds a platform id now."""
 
@@ -202,6 +202,19 @@ class LinkAnswer(TypedDict):
     ended_at: str | None
 
 
+class NewLinkAnswer(LinkAnswer):
+    """A link, and whether this call made it."""
+
+    created: bool
+
+
+class LinksAnswer(TypedDict):
+    """One page, oldest first; `next_page_token` is null on the last."""
+
+    links: list[LinkAnswer]
+    next_page_token: str | None
+
+
 @with_config(
     _example(
         {
@@ -222,19 +235,6 @@ class LinkAnswer(TypedDict):
         }
     )
 )
-class NewLinkAnswer(LinkAnswer):
-    """A link, and whether this call made it."""
-
-    created: bool
-
-
-class LinksAnswer(TypedDict):
-    """One page, oldest first; `next_page_token` is null on the last."""
-
-    links: list[LinkAnswer]
-    next_page_token: str | None
-
-
 class EventAnswer(TypedDict):
     """An entry of the log."""
 
@@ -252,6 +252,21 @@ class EventAnswer(TypedDict):
     occurred_at: str | None
     created_at: str | None
     consent_version: int
+
+
+class TimelineAnswer(TypedDict):
+    """One page; `next_page_token` is null on the last."""
+
+    events: list[EventAnswer]
+    next_page_token: str | None
+
+
+@with_config(_example({"keyword": 2.1, "semantic": 0.71}))
+class ScoresAnswer(TypedDict):
+    """What went into a score; null where it was not computed."""
+
+    keyword: float | None
+    semantic: float | None
 
 
 @with_config(
@@ -274,21 +289,6 @@ class EventAnswer(TypedDict):
         }
     )
 )
-class TimelineAnswer(TypedDict):
-    """One page; `next_page_token` is null on the last."""
-
-    events: list[EventAnswer]
-    next_page_token: str | None
-
-
-@with_config(_example({"keyword": 2.1, "semantic": 0.71}))
-class ScoresAnswer(TypedDict):
-    """What went into a score; null where it was not computed."""
-
-    keyword: float | None
-    semantic: float | None
-
-
 class HitAnswer(TypedDict):
     """One item found, and where it comes from."""
 

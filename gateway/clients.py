@@ -10,7 +10,7 @@ from typing import Any
 from google.protobuf import timestamp_pb2
 
 from gateway.batched import Batched
-from gateway.channels import Channel, MessageTooLarge, answer_error
+from gateway.channels import Channel, answer_error
 from gateway.settings import Settings
 from gateway.tracing import Trace
 from kith.event.v1 import event_service_pb2
@@ -179,16 +179,8 @@ class Events:
     async def page(
         self, request: event_service_pb2.ListEventsRequest
     ) -> event_service_pb2.ListEventsResponse:
-        """A page of the log; shorter than asked for where a whole one is too large to send."""
-        asked = event_service_pb2.ListEventsRequest()
-        asked.CopyFrom(request)
-        while True:
-            try:
-                return await self.channel.call(self._stub.ListEvents, asked, self._seconds)
-            except MessageTooLarge:
-                if asked.page_size == 1:
-                    raise
-                asked.page_size = (asked.page_size or 50) // 2
+        """A page of the log."""
+        return await self.channel.call(self._stub.ListEvents, request, self._seconds)
 
     async def cursor(self, name: str) -> int:
         """How far a consumer has come; 0 where nothing was saved yet."""

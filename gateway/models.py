@@ -15,6 +15,7 @@ from gateway.values import (
     Moment,
     PlatformId,
     SearchText,
+    SessionId,
     Text,
     Token,
     Uuid,
@@ -100,7 +101,7 @@ class Message(BaseModel):
     message_id: PlatformId | None = Field(
         default=None, description="The platform's id of it. With one, a retry is the same message."
     )
-    session_id: PlatformId | None = Field(
+    session_id: SessionId | None = Field(
         default=None, description="The conversation: a UUID, or any text of the platform."
     )
     group_id: Uuid | None = Field(default=None, description="The group it was said in.")
@@ -164,7 +165,7 @@ class Search(BaseModel):
     mode: Literal["hybrid", "semantic", "keyword"] = "hybrid"
     person_id: Uuid | None = Field(default=None, description="Only what belongs to this person.")
     group_id: Uuid | None = None
-    session_id: PlatformId | None = Field(
+    session_id: SessionId | None = Field(
         default=None, description="A conversation; one that is no UUID needs its platform."
     )
     platform: Word | None = None
@@ -214,7 +215,7 @@ class TimelineQuery(Page):
     platform: list[Word] = Field(default_factory=list, max_length=32)
     from_: Moment | None = Field(default=None, alias="from", description="Happened then or later.")
     to: Moment | None = Field(default=None, description="Happened before then.")
-    session_id: PlatformId | None = Field(
+    session_id: SessionId | None = Field(
         default=None, description="A conversation; one that is no UUID needs its one platform."
     )
 

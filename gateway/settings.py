@@ -59,7 +59,7 @@ class Settings(ProcessSettings):
     catch_up: bool = True
     # How old an event is before the reader concludes that its flow will not finish it.
     catch_up_grace_seconds: float = Field(default=5.0, ge=0)
-    catch_up_poll_seconds: float = Field(default=1.0, gt=0)
+    catch_up_poll_seconds: float = Field(default=2.0, gt=0)
 
     # Only to tell, on /healthz, which backends this environment chooses; the services choose by
     # the same variables.

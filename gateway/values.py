@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from svckit import fields, structs
+from svckit import fields, ids, structs
 from svckit.errors import InvalidRequest
 
 TEXT_BYTES = 32 << 10
@@ -111,6 +111,10 @@ PlatformId = Annotated[
     _checked(lambda value: _characters(value, most=256)),
     _checked(_not_blank),
     _documented(minLength=1, maxLength=256),
+]
+# A conversation, by any text of a platform or by its UUID, which has one spelling.
+SessionId = Annotated[
+    PlatformId, AfterValidator(lambda value: value.lower() if ids.is_uuid(value) else value)
 ]
 Text = Annotated[
     str,

@@ -10,7 +10,9 @@ import structlog
 import typer
 
 from kithctl import schema
+from kithctl.demo.command import demo
 from kithctl.failure import Failure
+from kithctl.importing.command import import_
 from kithctl.stack import Plan
 from kithctl.up import up
 
@@ -74,6 +76,10 @@ async def _report(url: str) -> None:
             behind.append(name)
     if behind:
         raise Failure(f"behind: {', '.join(behind)}; run `kith schema`")
+
+
+app.command("import")(import_)
+app.command("demo")(demo)
 
 
 def main() -> None:

@@ -8,22 +8,16 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import grpc
-import httpx
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from kithctl.child import Command
 from kithctl.failure import Failure
 from kithctl.files import read_if_there
 from kithctl.supervisor import ProcessSpec
 from svckit.addresses import Bind
+from svckit.healthcheck import serves_grpc, serves_http
 
 _HEALTHY_LIMIT = 120.0
 _FIRST_POLL, _LONGEST_POLL = 0.02, 0.25
-_CALL_TIMEOUT = 2.0
-_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
 
 HealthCheck = Callable[[Bind], Awaitable[bool]]
 
@@ -42,27 +36,6 @@ class Service:
     def variable(self) -> str:
         """What its environment variables begin with."""
         return f"KITH_{self.name.upper()}"
-
-
-async def serves_grpc(address: Bind) -> bool:
-    """Whether a gRPC server says that it is serving."""
-    async with grpc.aio.insecure_channel(str(address)) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)  # its type has no methods
-        try:
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_CALL_TIMEOUT)
-        except grpc.aio.AioRpcError:
-            return False
-        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-async def serves_http(address: Bind) -> bool:
-    """Whether an HTTP server says that it is ready."""
-    async with httpx.AsyncClient(trust_env=False, timeout=_CALL_TIMEOUT) as client:
-        try:
-            answer = await client.get(f"http://{address}/readyz")
-        except httpx.TransportError:
-            return False
-        return answer.status_code == httpx.codes.OK
 
 
 def module(package: str) -> tuple[str, ...]:
@@ -108,7 +81,7 @@ class ServiceProcess:
         """Where to call it; for one that listens everywhere, on this machine."""
         if self.address is None:
             raise RuntimeError(f"{self.name} has not been started")
-        return Bind(_LOOPBACK.get(self.address.host, self.address.host), self.address.port)
+        return self.address.reachable
 
     def spec(self) -> ProcessSpec:
         """What the supervisor needs to keep it running."""

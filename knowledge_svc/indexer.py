@@ -83,14 +83,13 @@ class Indexer:
         await _set_within(self._progress, seconds)
 
     async def _run(self) -> None:
-        outages = 0
+        outages, most = 0, self._pace.most_items
         while not self._stop.is_set():
             self._work.clear()
+            tasks: Sequence[Task] = ()
             try:
                 tasks = await self._queue.claim(
-                    self._owner,
-                    most=self._pace.most_items,
-                    lease_seconds=self._pace.lease_seconds,
+                    self._owner, most=most, lease_seconds=self._pace.lease_seconds
                 )
                 await self._do(tasks)
                 await self._measure_backlog()
@@ -98,11 +97,14 @@ class Indexer:
                 known = isinstance(error, Unavailable)
                 log.warning("indexing pauses", why=str(error), exc_info=None if known else error)
                 outages += 1
+                # If it is not an outage but one text that looks like it, others get through.
+                most = max(len(tasks) // 2, 1) if tasks else most
                 await _set_within(self._stop, _delay(0.25, outages, _LONGEST_PAUSE))
                 continue
-            outages = 0
-            if len(tasks) < self._pace.most_items:
+            if len(tasks) < most:
                 await _set_within(self._work, self._pace.poll_seconds)
+            if tasks:
+                outages, most = 0, min(most * 2, self._pace.most_items)
 
     async def _do(self, tasks: Sequence[Task]) -> None:
         try:
@@ -112,8 +114,9 @@ class Indexer:
                     await self._isolated(alike)
         except Unavailable as error:
             # Nobody's fault: let go of what is left, for when the backend is there again.
+            delay = _delay(self._pace.retry_seconds, 1, _LONGEST_DELAY)
             await self._queue.put_off(
-                [Failure(task, task.attempts, 0.0, False, error.message) for task in tasks]
+                [Failure(task, task.attempts, delay, False, error.message) for task in tasks]
             )
             raise
         finally:

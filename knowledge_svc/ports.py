@@ -103,7 +103,7 @@ class IndexQueue(Protocol):
         ...
 
     async def pending(self, writes: Sequence[Write]) -> Sequence[Write]:
-        """Those of the writes that still wait to be indexed."""
+        """Those of the writes, in order, that still wait to be indexed."""
         ...
 
     async def backlog(self) -> Backlog:

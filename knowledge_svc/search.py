@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from knowledge_svc import metrics
 from knowledge_svc.domain import (
@@ -60,7 +59,7 @@ class Question:
     @property
     def candidates(self) -> int:
         """How many candidates each side looks for at first."""
-        return max(2 * self.limit, _LEAST_CANDIDATES)
+        return self.limit if self.mode is Mode.KEYWORD else max(2 * self.limit, _LEAST_CANDIDATES)
 
 
 class Search:
@@ -99,7 +98,7 @@ class Search:
             candidates = await self._read(question, words, neighbours)
         if neighbours.failed:
             metrics.DEGRADED.inc()
-        hits = _ranked(question.mode, candidates, neighbours.similarities, words.weights)
+        hits = _ranked(question.mode, candidates, words, neighbours.similarities)
         return Found(hits[: question.limit], pending, neighbours.failed)
 
     async def _wait_for(self, writes: Sequence[Write], *, until: float) -> Sequence[Write]:
@@ -124,12 +123,15 @@ class Search:
         self, question: Question, words: WordHits, neighbours: "_Neighbours"
     ) -> Sequence[Candidate]:
         """The candidates of both sides that fit the whole filter, enough of them for a page."""
+        # Where words found less than was asked for, what is only near has none of them.
+        found_all = len(words.scores) < question.candidates or question.mode is Mode.KEYWORD
+        weights = None if found_all else words.weights
         while True:
             near = neighbours.similarities
             found = list(dict.fromkeys([*words.scores, *near]))
             if not found:
                 return []
-            candidates = await self._items.read(found, question.filter, words.weights)
+            candidates = await self._items.read(found, question.filter, weights)
             fitting = sum(candidate.item.knowledge_id in near for candidate in candidates)
             if fitting >= question.limit or neighbours.are_all:
                 return candidates
@@ -198,15 +200,16 @@ class _Neighbours:
 def _ranked(
     mode: Mode,
     candidates: Sequence[Candidate],
+    words: WordHits,
     similarities: Mapping[str, float],
-    weights: Mapping[str, Any] | None,
 ) -> list[Hit]:
     # What an item of average length scores that has each of the words once.
-    full = sum(weights["terms"].values()) if weights else 0.0
+    full = sum(words.weights["terms"].values()) if words.weights else 0.0
     hits = []
     for candidate in candidates:
-        keyword = candidate.keyword
-        semantic = similarities.get(candidate.item.knowledge_id)
+        knowledge_id = candidate.item.knowledge_id
+        keyword = words.scores.get(knowledge_id, candidate.keyword)
+        semantic = similarities.get(knowledge_id)
         match mode:
             case Mode.KEYWORD:
                 score = keyword or 0.0

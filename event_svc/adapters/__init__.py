@@ -1,1 +1,1 @@
-"""The event service's ports over Postgres."""
+"""What implements the ports of events, named for the technology."""

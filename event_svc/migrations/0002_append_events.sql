@@ -28,8 +28,8 @@ BEGIN
     LEFT JOIN event.partitions p ON p.day = (h.created_at AT TIME ZONE 'UTC')::date;
     IF head.day IS NULL AND EXISTS (
         SELECT FROM jsonb_array_elements(append_events.requests) r, jsonb_array_elements(r) e
-        WHERE NOT EXISTS (SELECT FROM event.event_ids i
-                          WHERE i.event_id = (e ->> 'event_id')::uuid)
+        WHERE (SELECT i.event_id FROM event.event_ids i
+               WHERE i.event_id = (e ->> 'event_id')::uuid) IS NULL
     ) THEN
         head.day := (head.created_at AT TIME ZONE 'UTC')::date;
         PERFORM event.make_partition(head.day);
@@ -44,20 +44,22 @@ BEGIN
                  content jsonb, metadata jsonb, occurred_at timestamptz, consent_version bigint
              )) WITH ORDINALITY e (
                  event_id, body_hash, person_id, link_id, group_id, session_id, session_key,
-                 event_type, platform, content, metadata, occurred_at, consent_version, ordinal)
+                 event_type, platform, content, metadata, occurred_at, consent_version, number)
     ), repeated AS (
         SELECT FROM given GROUP BY event_id HAVING count(*) > 1
-    ), judged AS (
+    ), compared AS (
         SELECT g.*, k.event_id IS NOT NULL AS is_known, k.position AS known_position,
-               k.created_at AS known_created_at, k.body_hash <> g.digest AS conflicts,
-               coalesce(bool_or(k.body_hash <> g.digest) OVER (PARTITION BY request), false)
-                   AS is_refused
+               k.created_at AS known_created_at,
+               -- A hash that erasure has cleared differs from none.
+               k.body_hash IS NOT NULL AND k.body_hash <> g.digest AS is_conflict
         FROM given g
         -- The limit keeps this an index look-up for each, whatever the planner thinks.
         LEFT JOIN LATERAL (SELECT i.* FROM event.event_ids i WHERE i.event_id = g.event_id LIMIT 1)
             k ON true
+    ), judged AS (
+        SELECT *, bool_or(is_conflict) OVER (PARTITION BY request) AS is_refused FROM compared
     ), fresh AS (
-        SELECT *, head.position + row_number() OVER (ORDER BY request, ordinal) AS position
+        SELECT *, head.position + row_number() OVER (ORDER BY request, number) AS position
         FROM judged
         WHERE NOT is_known AND NOT is_refused AND NOT EXISTS (SELECT FROM repeated)
     ), logged AS (
@@ -75,13 +77,13 @@ BEGIN
     ), decided AS (
         SELECT j.request, CASE WHEN bool_or(j.is_refused)
             THEN jsonb_build_object('error', jsonb_build_object('code', 'ZE001', 'event_id',
-                (array_agg(j.event_id ORDER BY j.ordinal) FILTER (WHERE j.conflicts))[1]))
+                (array_agg(j.event_id ORDER BY j.number) FILTER (WHERE j.is_conflict))[1]))
             ELSE jsonb_build_object('ok', jsonb_agg(jsonb_build_object(
                 'position', coalesce(f.position, j.known_position, 0),
                 'created_at', coalesce(j.known_created_at, head.created_at),
-                'duplicate', j.is_known) ORDER BY j.ordinal))
+                'duplicate', j.is_known) ORDER BY j.number))
             END AS outcome
-        FROM judged j LEFT JOIN fresh f USING (request, ordinal)
+        FROM judged j LEFT JOIN fresh f USING (request, number)
         GROUP BY j.request
     )
     SELECT jsonb_agg(outcome ORDER BY request), (SELECT count(*) FROM fresh),

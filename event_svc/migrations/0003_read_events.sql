@@ -1,6 +1,6 @@
 -- Reading: single events, and pages in order of position.
 
--- An event as every reader shows it.
+-- An event as every reader shows it. Without SET, so that it is inlined.
 CREATE FUNCTION event.as_json(e event.event_log) RETURNS jsonb
 LANGUAGE sql STABLE AS $$
     SELECT jsonb_build_object(

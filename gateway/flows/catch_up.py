@@ -23,7 +23,7 @@ from svckit import errors, fields, logs
 log = logs.get(__name__)
 
 CURSOR = "gateway.catch_up"
-LONGEST_PAUSE = 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 2.0
 
 POSITION = Gauge("kith_catch_up_position", "How far the catch-up reader has looked.")
 CAUGHT_UP = Counter("kith_catch_up_stored_total", "Messages the catch-up reader stored.")
@@ -50,21 +50,22 @@ class CatchUp:
 
     async def run(self) -> None:
         """Catch up again and again, for ever; pauses grow while a service is away."""
-        pause = self._poll
+        pause = 0.0
         while True:
             tracing.enter(tracing.new())
             try:
                 await self.once()
             except (*FAILURES, StillAway) as error:
-                pause = min(pause * 2, LONGEST_PAUSE)
-                log.warning("catching up waits", why=str(error), seconds=pause)
+                if not pause:
+                    log.warning("catching up waits", why=str(error))
+                pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
             except Exception:
-                # Whatever it is, the next message must not wait for a restart.
-                pause = min(pause * 2, LONGEST_PAUSE)
+                # Whatever it is, later messages must not wait for a restart.
                 log.exception("catching up failed")
+                pause = LONGEST_PAUSE
             else:
-                pause = self._poll
-            await self._rest(pause)
+                pause = 0.0
+            await self._rest(pause or self._poll)
 
     async def once(self) -> None:
         """Finish everything that is older than the grace now."""

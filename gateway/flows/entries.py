@@ -53,7 +53,6 @@ def message_id(message: Message, sender: str, key: IdempotencyKey | None) -> str
     """The id of a message's event; `sender` is the sender's id as identity writes it."""
     if message.message_id is not None:
         place = message.group_id or message.session_id or ""
-        place = place.lower() if ids.is_uuid(place) else place
         return ids.named(message.platform, place, sender, message.message_id)
     return ids.named(*key) if key else ids.new()
 

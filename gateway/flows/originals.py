@@ -12,7 +12,8 @@ async def originals_of(events: Events, positions: Iterable[int]) -> dict[int, ev
     A batch that is repeated as a whole stands together in the log, so pages are read from
     the first position that is wanted; each read settles at least that one.
     """
-    wanted = sorted(position for position in positions if position > 0)
+    asked = {position for position in positions if position > 0}
+    wanted = sorted(asked)
     found: dict[int, event_pb2.Event] = {}
     while wanted:
         page = await events.page(
@@ -22,7 +23,7 @@ async def originals_of(events: Events, positions: Iterable[int]) -> dict[int, ev
                 page_size=min(len(wanted), MOST_EVENTS),
             )
         )
-        found |= {event.position: event for event in page.events}
+        found |= {event.position: event for event in page.events if event.position in asked}
         last = page.events[-1].position if page.events else wanted[-1]
         wanted = [position for position in wanted[1:] if position > last]
     return found

@@ -84,7 +84,7 @@ class ProcessMessages:
         self._decide(_going_on(cases))
         await self._log(_going_on(cases))
         await self._keep(_going_on(cases))
-        return [case.outcome for case in cases if case.outcome is not None]
+        return [_outcome(case) for case in cases]
 
     async def _resolve(self, cases: Sequence[_Case]) -> None:
         """Find the person whom each message concerns."""
@@ -194,6 +194,11 @@ class ProcessMessages:
 
 def _going_on(cases: Iterable[_Case]) -> list[_Case]:
     return [case for case in cases if case.outcome is None]
+
+
+def _outcome(case: _Case) -> MessageAnswer | BaseException:
+    assert case.outcome is not None, "the last stage gives every message its outcome"
+    return case.outcome
 
 
 def _answer(

@@ -22,7 +22,7 @@ LEAST = 7.0
 LEAST_OF_ONE_WORD = 12.0
 # A text with so many letters is never a short one.
 LONG = 80
-_WEIGHTS = (
+_HEAVY = (
     (re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"), 3.0),
     (re.compile(r"[\uac00-\ud7af]"), 2.0),
     (re.compile(r"[\u3040-\u30ff]"), 1.5),
@@ -37,6 +37,7 @@ _LAUGHTER = (
     *("ha", "he", "hi", "ja", "je", "lo", "ха", "хе", "ах", "w", "5", "ه", "ח"),
     *("\u110f", "\u1112", "哈", "呵", "嘿", "笑"),
 )
+_ASCII_WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")
 _RUN = re.compile(r"(.)\1{2,}")
 
 
@@ -109,6 +110,8 @@ def _is_long(text: str) -> bool:
 
 def _words(text: str) -> list[str]:
     """Runs of letters, marks and digits, in one spelling: case, width and stretching aside."""
+    if text.isascii():
+        return _ASCII_WORD.findall(text.lower())
     plain = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     spaced = "".join(
         character if character == "'" or unicodedata.category(character)[0] in "LMN" else " "
@@ -140,14 +143,10 @@ def _is_laughter(word: str) -> bool:
 
 def _is_too_short(words: list[str]) -> bool:
     letters = "".join(words)
-    weight = sum(_weight(letter) for letter in letters)
-    if len(words) == 1 and weight == len(letters):
-        return weight < LEAST_OF_ONE_WORD
-    return weight < LEAST
-
-
-def _weight(letter: str) -> float:
-    return next((weight for script, weight in _WEIGHTS if script.match(letter)), 1.0)
+    extra = sum(len(script.findall(letters)) * (weight - 1) for script, weight in _HEAVY)
+    if len(words) == 1 and not extra:
+        return len(letters) < LEAST_OF_ONE_WORD
+    return len(letters) + extra < LEAST
 
 
 _COURTESIES = frozenset(" ".join(_words(phrase)) for phrase in COURTESIES)

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from knowledge_svc.domain import Filter, Match, Space, Vector
+from svckit.errors import SqlError, Unavailable
 from svckit.sql import SqlFunctions
+
+_NO_SUCH_TABLE = "42P01"
 
 
 class PgvectorIndex:
@@ -14,15 +18,15 @@ class PgvectorIndex:
         self._functions = functions
 
     async def prepare(self, space: Space) -> None:
-        await self._functions.call("create_vectors", space=space.name, dimension=space.dimension)
+        await self._call("create_vectors", space=space.name, dimension=space.dimension)
 
     async def upsert(self, space: str, vectors: Sequence[Vector]) -> None:
-        await self._functions.call(
+        await self._call(
             "upsert_vectors", space=space, vectors=[asdict(vector) for vector in vectors]
         )
 
     async def delete(self, space: str, ids: Sequence[str]) -> None:
-        await self._functions.call("delete_vectors", space=space, ids=[*ids])
+        await self._call("delete_vectors", space=space, ids=[*ids])
 
     async def nearest(
         self,
@@ -33,7 +37,7 @@ class PgvectorIndex:
         narrow: Filter,
         ids: Sequence[str] | None = None,
     ) -> list[Match]:
-        rows = await self._functions.call(
+        rows = await self._call(
             "nearest_vectors",
             space=space,
             query=[*query],
@@ -42,3 +46,11 @@ class PgvectorIndex:
             ids=None if ids is None else [*ids],
         )
         return [Match(*row) for row in rows]
+
+    async def _call(self, function: str, **arguments: Any) -> Any:
+        try:
+            return await self._functions.call(function, **arguments)
+        except SqlError as error:
+            if error.code == _NO_SUCH_TABLE:
+                raise Unavailable("the vectors' space is not there yet") from error
+            raise

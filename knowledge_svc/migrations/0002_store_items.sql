@@ -137,12 +137,16 @@ BEGIN
     UPDATE knowledge.knowledge_items i SET deleted_at = now() WHERE i.knowledge_id = ANY (found);
     UPDATE knowledge.index_states s
     SET state = 'deleting',
-        lease_owner = CASE WHEN s.state = 'pending' AND s.next_attempt_at > now()
-                           THEN coalesce(s.lease_owner, start_deletions.owner)
-                           ELSE start_deletions.owner END,
-        next_attempt_at = greatest(
-            s.next_attempt_at, now() + make_interval(secs => start_deletions.lease_ms / 1000.0))
-    WHERE s.knowledge_id = ANY (found);
+        lease_owner = CASE WHEN held.by_indexer THEN s.lease_owner ELSE start_deletions.owner END,
+        next_attempt_at = CASE WHEN held.by_indexer THEN s.next_attempt_at
+            ELSE now() + make_interval(secs => start_deletions.lease_ms / 1000.0) END
+    FROM (
+        SELECT h.knowledge_id, h.state = 'pending' AND h.lease_owner IS NOT NULL
+               AND h.next_attempt_at > now() AS by_indexer
+        FROM knowledge.index_states h WHERE h.knowledge_id = ANY (found)
+        ORDER BY h.knowledge_id FOR UPDATE
+    ) held
+    WHERE s.knowledge_id = held.knowledge_id;
 
     RETURN (
         SELECT jsonb_agg(jsonb_build_object('ok', d.knowledge_id IS NOT NULL) ORDER BY r.place)

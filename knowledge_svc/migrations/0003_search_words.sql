@@ -1,10 +1,10 @@
 -- Keyword search: BM25 over the terms that the service makes of content and query.
 
--- Which of the wanted terms, by place, occur in which of the items that fit.
--- In a small scope it is every occurrence; in a large one at most 1,000 items a term.
+-- For each of the wanted terms, by place, which of the items that fit have it.
+-- In a small scope those are all; in a large one at most 1,000 a term.
 CREATE FUNCTION knowledge.word_occurrences(
     wanted text[], chosen knowledge.item_filter, is_small boolean
-) RETURNS TABLE (place bigint, knowledge_id uuid)
+) RETURNS TABLE (place bigint, ids uuid[])
 LANGUAGE plpgsql STABLE
 SET search_path = '' SET plan_cache_mode = 'force_custom_plan' SET enable_seqscan = 'off' AS $$
 #variable_conflict use_column
@@ -12,20 +12,20 @@ BEGIN
     IF word_occurrences.is_small THEN
         -- OFFSET 0 keeps the planner from reading the whole index of terms for a few items.
         RETURN QUERY
-            SELECT w.place, s.knowledge_id
+            SELECT w.place, array_agg(s.knowledge_id)
             FROM (SELECT i.knowledge_id, i.terms FROM knowledge.knowledge_items i
                   WHERE knowledge.fits(i, word_occurrences.chosen) OFFSET 0) s
             CROSS JOIN unnest(word_occurrences.wanted) WITH ORDINALITY w (term, place)
             WHERE s.terms && word_occurrences.wanted
-              AND array_position(s.terms, w.term) IS NOT NULL;
+              AND array_position(s.terms, w.term) IS NOT NULL
+            GROUP BY w.place;
     ELSE
         RETURN QUERY
-            SELECT w.place, s.knowledge_id
-            FROM unnest(word_occurrences.wanted) WITH ORDINALITY w (term, place)
-            CROSS JOIN LATERAL (
+            SELECT w.place, ARRAY(
                 SELECT i.knowledge_id FROM knowledge.knowledge_items i
                 WHERE knowledge.fits(i, word_occurrences.chosen) AND i.terms @> ARRAY[w.term]
-                LIMIT 1000) s;
+                LIMIT 1000)
+            FROM unnest(word_occurrences.wanted) WITH ORDINALITY w (term, place);
     END IF;
 END $$;
 
@@ -95,27 +95,23 @@ BEGIN
         in_scope := greatest(in_scope, knowledge.estimated_items(chosen, NULL));
     END IF;
 
-    WITH occurrence AS MATERIALIZED (
-        SELECT o.place, o.knowledge_id
-        FROM knowledge.word_occurrences(wanted, chosen, is_small) o
-    ), frequency AS MATERIALIZED (
-        SELECT o.place, count(*) AS found,
-               CASE WHEN is_small OR count(*) < 1000 THEN count(*)
-                    ELSE greatest(count(*), knowledge.estimated_items(chosen, wanted[o.place]))
+    WITH frequency AS MATERIALIZED (
+        SELECT wanted[o.place] AS term, o.ids, cardinality(o.ids) AS found,
+               CASE WHEN is_small OR cardinality(o.ids) < 1000 THEN cardinality(o.ids)
+                    ELSE greatest(1000, knowledge.estimated_items(chosen, wanted[o.place]))
                END AS holding
-        FROM occurrence o GROUP BY o.place
+        FROM knowledge.word_occurrences(wanted, chosen, is_small) o
+        WHERE cardinality(o.ids) > 0
     ), candidate AS (
-        SELECT o.knowledge_id
-        FROM occurrence o JOIN frequency f USING (place)
-        ORDER BY f.holding, f.place, o.knowledge_id DESC
+        SELECT unnest(f.ids) AS knowledge_id FROM frequency f ORDER BY f.holding, f.term
         LIMIT CASE WHEN is_small THEN NULL ELSE greatest(500, 4 * search_words.most) END
     )
     SELECT (SELECT jsonb_build_object('average', average, 'terms', jsonb_object_agg(
-                wanted[f.place],
-                ln(1 + (greatest(in_scope, f.holding) - f.holding + 0.5) / (f.holding + 0.5))))
+                f.term, ln(1 + (greatest(in_scope, f.holding) - f.holding + 0.5)
+                               / (f.holding + 0.5))))
             FROM frequency f),
            ARRAY(SELECT DISTINCT c.knowledge_id FROM candidate c),
-           ARRAY(SELECT wanted[f.place] FROM frequency f WHERE NOT is_small AND f.found >= 1000)
+           ARRAY(SELECT f.term FROM frequency f WHERE NOT is_small AND f.found >= 1000)
     INTO weights, candidates, common;
 
     IF cardinality(candidates) = 0 THEN

@@ -67,6 +67,10 @@ CREATE FUNCTION knowledge.put_off(failures jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 BEGIN
+    PERFORM FROM knowledge.index_states s
+    WHERE s.knowledge_id = ANY (ARRAY(
+        SELECT (f ->> 'knowledge_id')::uuid FROM jsonb_array_elements(failures) f))
+    ORDER BY s.knowledge_id FOR UPDATE;
     UPDATE knowledge.index_states s
     SET state = CASE WHEN s.state = 'pending' AND f.is_final THEN 'failed' ELSE s.state END,
         attempts = f.attempts, last_error = f.error, lease_owner = NULL,
@@ -79,13 +83,13 @@ BEGIN
     RETURN 'null';
 END $$;
 
--- Those of the writes, [{"knowledge_id", "revision"}], that still wait to be indexed.
+-- Those of the writes, [{"knowledge_id", "revision"}], in order, that still wait to be indexed.
 CREATE FUNCTION knowledge.pending_writes(writes jsonb) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
-    SELECT coalesce(jsonb_agg(w), '[]')
-    FROM jsonb_array_elements(pending_writes.writes) w
-    JOIN knowledge.index_states s ON s.knowledge_id = (w ->> 'knowledge_id')::uuid
-    WHERE s.state = 'pending' AND s.revision >= (w -> 'revision')::bigint
+    SELECT coalesce(jsonb_agg(w.value ORDER BY w.place), '[]')
+    FROM jsonb_array_elements(pending_writes.writes) WITH ORDINALITY w (value, place)
+    JOIN knowledge.index_states s ON s.knowledge_id = (w.value ->> 'knowledge_id')::uuid
+    WHERE s.state = 'pending' AND s.revision >= (w.value -> 'revision')::bigint
 $$;
 
 -- How many rows wait, and for how long the oldest has.

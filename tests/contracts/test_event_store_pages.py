@@ -1,5 +1,8 @@
 """What every EventStore does when the log is read, whatever it stores events in."""
 
+import asyncio
+
+import orjson
 import pytest
 
 from event_svc.adapters.sql import SqlEventStore
@@ -10,6 +13,8 @@ from svckit.sql import SqlFunctions
 from tests.support.events import administrator, an_event, logged, move_clock
 
 EVERYTHING = EventFilter()
+WAITING = """SELECT count(*) FROM pg_locks
+             WHERE NOT granted AND relation = 'event.log_head'::regclass"""
 ADA, BOB, GROUP, SESSION = (ids.new() for _ in range(4))
 DAYS = 12
 EACH_DAY = 4
@@ -133,6 +138,26 @@ async def test_a_page_that_is_the_last_has_looked_as_far_as_the_end_of_the_log(l
         assert not page.more
         assert page.scanned_position == ALL[-1]
     assert beyond.events == []
+
+
+async def test_what_is_committed_while_a_page_is_read_is_left_for_the_next(store, database):
+    await logged(store, an_event(), an_event())
+    late = an_event()
+    row = {**late.body, "event_id": late.event_id, "body_hash": late.body_hash}
+
+    async with administrator(database) as admin, admin.transaction():
+        # The page's events can be read now, the end of the log cannot.
+        await admin.execute("LOCK TABLE event.log_head IN ACCESS EXCLUSIVE MODE")
+        reading = asyncio.create_task(store.page(EVERYTHING, limit=10))
+        while not await admin.fetchval(WAITING):
+            await asyncio.sleep(0.01)
+        await admin.execute("SELECT event.append_events($1)", orjson.dumps([[row]]).decode())
+    page = await reading
+    following = await store.page(EVERYTHING, after=page.scanned_position, limit=10)
+
+    assert positions(page) == [1, 2]
+    assert page.scanned_position == 2
+    assert positions(following) == [3]
 
 
 async def test_an_empty_log_has_an_end_and_no_events(store):

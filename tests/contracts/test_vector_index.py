@@ -9,6 +9,7 @@ from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.domain import Filter, Space, Vector
 from knowledge_svc.ports import VectorIndex
 from svckit import ids, sql
+from svckit.errors import Unavailable
 from tests.support.knowledge import eventually
 
 SPACE = Space("test", "model", 3, "whole-1")
@@ -177,20 +178,30 @@ async def test_preparing_again_keeps_what_is_there(index):
     await visible(index, 1)
 
 
+async def test_a_space_that_was_not_prepared_is_unavailable(index):
+    with pytest.raises(Unavailable):
+        await index.upsert("elsewhere", [a_vector(1, 0, 0)])
+    with pytest.raises(Unavailable):
+        await near(index, 1, 0, 0, space="elsewhere")
+    with pytest.raises(Unavailable):
+        await index.delete("elsewhere", [ids.new()])
+
+
 async def test_a_vector_that_does_not_fit_the_space_is_an_error(index):
     with pytest.raises(Exception, match="dimension"):
         await index.upsert(SPACE.name, [a_vector(1, 0)])
 
 
-async def test_in_a_large_space_the_page_is_full_and_nearly_exact(index):
+async def test_in_a_large_space_pgvectors_page_is_full_and_nearly_exact(pgvector):
     """Beyond 10,000 vectors the search goes by the approximate index."""
+    await pgvector.prepare(SPACE)
     chance = random.Random(3)
     vectors = [
         a_vector(*(chance.gauss(0, 1) for _ in range(3)), subject_id=ANN if n % 50 else BEN)
         for n in range(10_400)
     ]
     for start in range(0, len(vectors), 1300):
-        await index.upsert(SPACE.name, vectors[start : start + 1300])
+        await pgvector.upsert(SPACE.name, vectors[start : start + 1300])
 
     def exact(query: tuple[float, ...], among: list[Vector]) -> list[str]:
         def cosine(vector: Vector) -> float:
@@ -199,8 +210,8 @@ async def test_in_a_large_space_the_page_is_full_and_nearly_exact(index):
 
         return [v.knowledge_id for v in sorted(among, key=cosine, reverse=True)[:20]]
 
-    everybody = await near(index, 0.3, -1, 0.5, limit=20)
-    bens = await near(index, 0.3, -1, 0.5, limit=20, narrow=Filter(subject_ids=[BEN]))
+    everybody = await near(pgvector, 0.3, -1, 0.5, limit=20)
+    bens = await near(pgvector, 0.3, -1, 0.5, limit=20, narrow=Filter(subject_ids=[BEN]))
 
     assert len(everybody) == 20
     assert len(set(everybody) & set(exact((0.3, -1, 0.5), vectors))) >= 16

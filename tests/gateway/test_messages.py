@@ -92,6 +92,16 @@ async def test_a_message_id_counts_within_its_conversation(gateway: httpx.AsyncC
     assert repeated["event_id"] == answers[3]["event_id"]
 
 
+@pytest.mark.parametrize("field", ["session_id", "group_id"])
+async def test_a_uuid_may_be_written_in_either_case(gateway: httpx.AsyncClient, field: str):
+    body = a_message(**{field: "0192D3A4-7C1E-7B52-9F10-5A0C6D1E2F30"})
+
+    first = await sent(gateway, body)
+    second = await sent(gateway, {**body, field: body[field].lower()}, 200)
+
+    assert second == {**first, "duplicate": True}
+
+
 async def test_without_an_id_every_message_is_new(gateway: httpx.AsyncClient):
     body = a_message(message_id=None)
 

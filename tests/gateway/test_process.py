@@ -62,7 +62,7 @@ async def test_it_starts_without_its_services_and_ends_with_0(tmp_path: Path):
 
 async def test_a_request_in_flight_is_finished(tmp_path: Path):
     silent = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
-    address = "127.0.0.1:{}".format(silent.sockets[0].getsockname()[1])
+    address = f"127.0.0.1:{silent.sockets[0].getsockname()[1]}"
     waits = {
         "KITH_IDENTITY_ADDRESS": address,
         "KITH_REQUEST_SECONDS": "1",
@@ -104,7 +104,7 @@ async def test_a_mistake_in_the_configuration_is_one_clear_line(
 
 async def test_a_port_that_is_taken_is_one_clear_line(tmp_path: Path):
     taken = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
-    address = "127.0.0.1:{}".format(taken.sockets[0].getsockname()[1])
+    address = f"127.0.0.1:{taken.sockets[0].getsockname()[1]}"
     async with a_process(tmp_path, KITH_GATEWAY_BIND=address) as process:
         output, _ = await asyncio.wait_for(process.communicate(), 20)
     taken.close()

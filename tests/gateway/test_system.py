@@ -23,7 +23,7 @@ async def test_health_names_the_backends_in_use(gateway: httpx.AsyncClient):
     answer = await gateway.get("/healthz")
 
     assert answer.status_code == 200
-    assert list(answer.json())[0] == "storage_backend"
+    assert next(iter(answer.json())) == "storage_backend"
     assert answer.json() == {
         "storage_backend": "postgres", "vector_backend": "pgvector", "embedder": "wordllama",
         "status": "ok",

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 from kithctl.failure import Failure
-from kithctl.service import Service, serves_grpc, serves_http
+from kithctl.service import Service
 from kithctl.stack import Plan
 from kithctl.up import up
+from svckit.healthcheck import serves_grpc, serves_http
 
 STAND_IN = (sys.executable, "-m", "tests.kithctl.stand_in")
 

@@ -155,7 +155,17 @@ async def test_an_outage_puts_everything_off_and_gives_nothing_up(database):
         await reaches(knowledge, INDEXED, stored)
 
     assert states == [PENDING] * 3
-    assert all(len(call) == 3 for call in embedder.calls[:2])
+    assert len(embedder.calls[0]) == 3
+
+
+async def test_a_text_that_looks_like_an_outage_does_not_hold_up_the_others(database):
+    embedder = FailingEmbedder(lambda texts: Unavailable("away") if "odd" in texts else None)
+    async with knowledge_service(database, embedder=embedder) as knowledge:
+        odd, *others = await store(knowledge, "odd", *(f"note {n}" for n in range(7)))
+
+        await reaches(knowledge, INDEXED, others)
+
+        assert (await item(knowledge, odd)).index_state == PENDING
 
 
 async def indexing(database: Database, index: Any, store: Any, **pace: Any) -> Indexer:

@@ -239,5 +239,6 @@ async def test_calls_in_flight_finish_when_the_server_stops():
         assert await slow == pb.GetPersonResponse()
         await stopping
 
-    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    # Which of the two depends on how far the call had come when the listener closed.
+    assert error.code() in {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
     assert drained == [True]

@@ -20,8 +20,9 @@ import asyncpg
 import httpx
 import pytest
 
-from kithctl.service import SERVICES, serves_grpc
+from kithctl.service import SERVICES
 from svckit.addresses import Bind
+from svckit.healthcheck import serves_grpc
 from tests.kithctl.waiting import eventually, is_alive
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]

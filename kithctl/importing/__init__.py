@@ -1,0 +1,1 @@
+"""`kith import`: brings conversations that happened elsewhere into a running stack."""
