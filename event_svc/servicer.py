@@ -1,14 +1,12 @@
 """EventService: parse, ask the store (together with whoever else is asking), render."""
 
-from collections.abc import Iterable
-
 from event_svc import wire
-from event_svc.domain import MOST_EVENTS, Append
+from event_svc.domain import MOST_EVENTS
 from event_svc.intake import Intake, Outcome
 from event_svc.ports import CursorStore, EventStore
 from kith.event.v1 import event_service_pb2 as pb
 from kith.event.v1 import event_service_pb2_grpc
-from svckit import fields, pages, rpc
+from svckit import batches, fields, pages, rpc
 from svckit.errors import InvalidRequest
 
 DOMAIN = "event.kith"
@@ -43,9 +41,10 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
             raise InvalidRequest(
                 "requests", f"hold {total} events; at most {MOST_EVENTS} are allowed in all"
             )
-        return pb.BatchLogEventsResponse(
-            results=[_result(outcome) for outcome in await self._log_each(requests)]
+        outcomes = await batches.answer_each(
+            requests, lambda one: wire.to_append(one.events), self._intake.log_each
         )
+        return pb.BatchLogEventsResponse(results=map(_result, outcomes))
 
     async def GetEvent(
         self, request: pb.GetEventRequest, context: rpc.Context
@@ -88,18 +87,6 @@ class EventServicer(event_service_pb2_grpc.EventServiceServicer):
             wire.to_cursor_name(request.name), wire.to_position(request.position, "position")
         )
         return pb.SaveCursorResponse(position=position)
-
-    async def _log_each(self, requests: Iterable[pb.LogEventsRequest]) -> list[Outcome]:
-        """What comes of each request; what is malformed fails alone, in its place."""
-        parsed: list[Append | InvalidRequest] = []
-        for request in requests:
-            try:
-                parsed.append(wire.to_append(request.events))
-            except InvalidRequest as error:
-                parsed.append(error)
-        well_formed = [one for one in parsed if isinstance(one, Append)]
-        answers = iter(await self._intake.log_each(well_formed))
-        return [next(answers) if isinstance(one, Append) else one for one in parsed]
 
 
 def _result(outcome: Outcome) -> pb.LogEventsResult:

@@ -1,7 +1,6 @@
 """IdentityService: parse, ask the store (together with whoever else is asking), render."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import orjson
 
@@ -19,15 +18,10 @@ from identity_svc.ports import IdentityStore
 from identity_svc.presence import Presence
 from kith.identity.v1 import identity_service_pb2 as pb
 from kith.identity.v1 import identity_service_pb2_grpc
-from svckit import fields, ids, pages, rpc
+from svckit import batches, fields, ids, pages, rpc
 from svckit.batcher import Batcher, Size
-from svckit.errors import InvalidRequest
 
 DOMAIN = "identity.kith"
-
-Message = TypeVar("Message")
-Request = TypeVar("Request")
-Answer = TypeVar("Answer")
 
 
 class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
@@ -63,7 +57,9 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self, request: pb.BatchRegisterPersonsRequest, context: rpc.Context
     ) -> pb.BatchRegisterPersonsResponse:
         requests = fields.batch(request.requests, "requests")
-        outcomes = await _each(requests, wire.to_registration, self._register)
+        outcomes = await batches.answer_each(
+            requests, wire.to_registration, self._register.submit_all
+        )
         return pb.BatchRegisterPersonsResponse(
             results=[
                 pb.RegisterPersonResult(error=rpc.status_of(outcome, DOMAIN))
@@ -115,7 +111,7 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
         self, request: pb.BatchResolveIdentitiesRequest, context: rpc.Context
     ) -> pb.BatchResolveIdentitiesResponse:
         requests = fields.batch(request.requests, "requests")
-        outcomes = await _each(requests, wire.to_account, self._resolve)
+        outcomes = await batches.answer_each(requests, wire.to_account, self._resolve.submit_all)
         return pb.BatchResolveIdentitiesResponse(
             results=[
                 pb.ResolveIdentityResult(error=rpc.status_of(outcome, DOMAIN))
@@ -185,25 +181,6 @@ class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
     async def _confirm_together(self, calls: Sequence[Sequence[str]]) -> list[None]:
         await self._store.confirm([link_id for link_ids in calls for link_id in link_ids])
         return [None] * len(calls)
-
-
-async def _each(
-    messages: Iterable[Message],
-    parse: Callable[[Message], Request],
-    batcher: Batcher[Request, Answer],
-) -> list[Answer | BaseException]:
-    """The answers to the messages of a batch; what is malformed fails alone, in its place."""
-    requests: list[Request] = []
-    outcomes: list[Any] = []
-    for message in messages:
-        try:
-            requests.append(parse(message))
-        except InvalidRequest as error:
-            outcomes.append(error)
-        else:
-            outcomes.append(None)
-    answers = iter(await batcher.submit_all(requests))
-    return [next(answers) if outcome is None else outcome for outcome in outcomes]
 
 
 def _size_of_registration(registration: Registration) -> Size:

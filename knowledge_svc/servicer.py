@@ -3,13 +3,12 @@
 from kith.knowledge.v1 import knowledge_service_pb2 as pb
 from kith.knowledge.v1 import knowledge_service_pb2_grpc
 from knowledge_svc import wire
-from knowledge_svc.domain import NewItem, Stored
+from knowledge_svc.domain import Stored
 from knowledge_svc.ingest import Ingest
 from knowledge_svc.ports import ItemStore
 from knowledge_svc.search import Search
-from svckit import fields, pages, rpc
+from svckit import batches, fields, pages, rpc
 from svckit.calls import DEFAULT_SECONDS
-from svckit.errors import InvalidRequest
 
 DOMAIN = "knowledge.kith"
 
@@ -33,13 +32,9 @@ class KnowledgeServicer(knowledge_service_pb2_grpc.KnowledgeServiceServicer):
     async def BatchStoreKnowledge(
         self, request: pb.BatchStoreKnowledgeRequest, context: rpc.Context
     ) -> pb.BatchStoreKnowledgeResponse:
-        parsed = [_parsed(one) for one in fields.batch(request.requests, "requests")]
-        outcomes = iter(
-            await self._ingest.store([one for one in parsed if isinstance(one, NewItem)])
-        )
-        return pb.BatchStoreKnowledgeResponse(
-            results=[_result(next(outcomes) if isinstance(p, NewItem) else p) for p in parsed]
-        )
+        requests = fields.batch(request.requests, "requests")
+        outcomes = await batches.answer_each(requests, wire.to_item, self._ingest.store)
+        return pb.BatchStoreKnowledgeResponse(results=map(_result, outcomes))
 
     async def GetKnowledge(
         self, request: pb.GetKnowledgeRequest, context: rpc.Context
@@ -82,14 +77,6 @@ class KnowledgeServicer(knowledge_service_pb2_grpc.KnowledgeServiceServicer):
         seconds = DEFAULT_SECONDS if remaining is None else remaining
         question = wire.to_question(request, seconds)
         return wire.from_found(await self._search.search(question))
-
-
-def _parsed(request: pb.StoreKnowledgeRequest) -> NewItem | InvalidRequest:
-    """What is malformed fails alone, in its place."""
-    try:
-        return wire.to_item(request)
-    except InvalidRequest as error:
-        return error
 
 
 def _result(outcome: Stored | BaseException) -> pb.StoreKnowledgeResult:

@@ -1,5 +1,6 @@
 """The files in deploy/ agree with the code. No container engine is asked: what is read, is read."""
 
+import asyncio
 import importlib
 import inspect
 import os
@@ -8,17 +9,18 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+import grpc
 import pytest
 import yaml
-from pydantic import AliasChoices, TypeAdapter
-from pydantic.fields import FieldInfo
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -52,25 +54,27 @@ def settings_of(package: str) -> type[BaseSettings]:
     return found
 
 
-def fields_of(settings: type[BaseSettings]) -> Iterator[tuple[str, FieldInfo]]:
+def variables_of(settings: type[BaseSettings]) -> Iterator[tuple[str, str]]:
     """Each variable that a process reads, with the field it is for; every alias counts."""
     prefix = settings.model_config["env_prefix"]
     for name, field in settings.model_fields.items():
         match field.validation_alias:
             case None:
-                yield f"{prefix}{name}".upper(), field
+                yield f"{prefix}{name}".upper(), name
             case AliasChoices(choices=choices):
-                yield from ((str(choice), field) for choice in choices)
+                yield from ((str(choice), name) for choice in choices)
             case alias:
-                yield str(alias), field
+                yield str(alias), name
 
 
 SETTINGS = {service: settings_of(package) for service, package in PACKAGES.items()}
-VARIABLES = {service: dict(fields_of(settings)) for service, settings in SETTINGS.items()}
+VARIABLES = {service: dict(variables_of(settings)) for service, settings in SETTINGS.items()}
 
 EXAMPLE = dict(_VARIABLE.findall((DEPLOY / ".env.example").read_text()))
 COMPOSE_TEXT = (DEPLOY / "compose.yaml").read_text()
 COMPOSE = yaml.safe_load(COMPOSE_TEXT)
+DOCKERFILE_TEXT = (DEPLOY / "Dockerfile").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SECRETS = {
     "POSTGRES_PASSWORD": "p4ssword",
     "KITH_SERVICE_TOKEN": "a token",
@@ -80,9 +84,11 @@ SECRETS = {
 
 def dockerfile() -> list[tuple[str, str]]:
     """The instructions of the Dockerfile with their arguments, continued lines joined."""
-    text = re.sub(r"^\s*#.*\n", "", (DEPLOY / "Dockerfile").read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^\s*#.*\n", "", DOCKERFILE_TEXT, flags=re.MULTILINE)
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
-    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in lines) if word]
+    return [
+        (word, rest.strip()) for word, _, rest in (line.partition(" ") for line in lines) if word
+    ]
 
 
 def last_stage() -> list[tuple[str, str]]:
@@ -135,16 +141,26 @@ def test_the_example_names_every_setting_and_nothing_else():
 
     assert EXAMPLE.keys() - COMPOSE_ONLY - known == set()
     assert known - EXAMPLE.keys() == set()
-    assert COMPOSE_ONLY <= EXAMPLE.keys()
+    assert EXAMPLE.keys() >= COMPOSE_ONLY
 
 
 @pytest.mark.parametrize("service", PACKAGES)
-def test_the_example_shows_the_defaults(service):
-    for name, field in VARIABLES[service].items():
-        if field.default in (None, ()) or field.is_required():
-            continue
-        kind = TypeAdapter(Annotated[field.annotation, *field.metadata])
-        assert kind.validate_strings(EXAMPLE[name]) == field.default, name
+def test_the_example_shows_the_defaults(service, environment):
+    fields = SETTINGS[service].model_fields
+    shown = {
+        variable: name
+        for variable, name in VARIABLES[service].items()
+        if fields[name].default not in (None, ())
+    }
+    for variable in shown:
+        environment.setenv(variable, EXAMPLE[variable])
+    environment.setenv("KITH_DATABASE_URL", EXAMPLE["KITH_DATABASE_URL"])
+
+    settings = SETTINGS[service]()
+
+    assert {name: getattr(settings, name) for name in shown.values()} == {
+        name: fields[name].default for name in shown.values()
+    }
 
 
 def test_only_what_must_be_chosen_is_not_commented_out():
@@ -235,23 +251,92 @@ def test_the_image_is_pinned_watched_and_not_run_as_root():
 
 
 def test_the_image_installs_extras_that_exist_with_the_locked_installer():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    extras = project["project"]["optional-dependencies"].keys()
-    lock = (ROOT / "requirements.lock").read_text()
-    [installer] = re.findall(r"pip install --no-cache-dir (uv==\S+)", dict_text())
+    extras = PROJECT["project"]["optional-dependencies"].keys()
+    [installer] = re.findall(r"pip install --no-cache-dir (uv==\S+)", DOCKERFILE_TEXT)
 
     assert PACKAGES.keys() <= extras
-    assert f"\n{installer} \\" in lock
+    assert f"\n{installer} \\" in (ROOT / "requirements.lock").read_text()
 
 
-def dict_text() -> str:
-    return (DEPLOY / "Dockerfile").read_text()
+def test_all_that_the_wheel_is_made_of_reaches_the_builder():
+    packages = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    allowed = re.findall(
+        r"^!(\S+)$", (DEPLOY / "Dockerfile.dockerignore").read_text(), re.MULTILINE
+    )
+
+    tops = {package.partition("/")[0] for package in packages}
+    assert {*tops, "pyproject.toml", "README.md", "requirements.lock"} <= set(allowed)
+    assert all((ROOT / name).exists() for name in allowed)
 
 
-def container(service: str, command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run what the image runs."""
+@pytest.mark.parametrize("ready", [True, False])
+async def test_the_container_of_a_gateway_knows_whether_it_is_ready(ready):
+    app = Starlette(
+        routes=[Route("/readyz", lambda _: Response(status_code=200 if ready else 503))]
+    )
+
+    async with serving(app) as url:
+        bind = url.removeprefix("http://").replace("127.0.0.1", "0.0.0.0")
+        finished = await container("gateway", "health", KITH_GATEWAY_BIND=bind)
+
+    assert finished.returncode == (0 if ready else 1)
+
+
+@pytest.mark.parametrize("service", ["identity", "event", "knowledge"])
+async def test_the_container_of_a_service_knows_whether_it_serves(service):
+    async with health_server() as (health_servicer, port):
+        bind = {f"KITH_{service.upper()}_BIND": f"0.0.0.0:{port}"}
+        await health_servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+        serving_now = await container(service, "health", **bind)
+        await health_servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+        not_serving = await container(service, "health", **bind)
+    gone = await container(service, "health", **bind)
+
+    assert [serving_now.returncode, not_serving.returncode, gone.returncode] == [0, 1, 1]
+
+
+@pytest.mark.parametrize("service", PACKAGES)
+async def test_a_container_starts_the_process_that_it_is_for(service):
+    # Without a database, or with an address that is none, a process says so and ends.
+    finished = await container(service, "serve", KITH_GATEWAY_BIND="nowhere")
+
+    assert finished.returncode == 2
+    assert finished.stderr.startswith(f"kith {service}: ")
+
+
+async def test_an_image_for_no_service_says_so():
+    finished = await container("everything", "serve")
+
+    assert finished.returncode == 2
+    assert "SERVICE=everything is not identity" in finished.stderr
+
+
+@asynccontextmanager
+async def health_server() -> AsyncIterator[tuple[health.aio.HealthServicer, int]]:
+    """A gRPC server that has nothing but its health."""
+    server = grpc.aio.server()
+    servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield servicer, port
+    finally:
+        await server.stop(None)
+
+
+async def container(
+    service: str, command: str, **variables: str
+) -> "subprocess.CompletedProcess[str]":
+    """Run what the image runs, with the environment that the image sets."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        ["sh", DEPLOY / "container.sh", command], capture_output=True, text=True, timeout=30,
-        cwd=ROOT, env={"PATH": path, "SERVICE": service, **image_environment(), **variables},
-    )  # fmt: skip
+    environment = {**image_environment(), "SERVICE": service, **variables, "PATH": path}
+    return await asyncio.to_thread(
+        subprocess.run,
+        ["sh", str(DEPLOY / "container.sh"), command],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=ROOT,
+        env=environment,
+    )

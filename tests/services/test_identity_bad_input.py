@@ -9,7 +9,7 @@ from google.protobuf import timestamp_pb2
 
 from identity_svc.__main__ import assemble
 from kith.identity.v1 import identity_service_pb2 as pb
-from svckit import ids, pages
+from svckit import pages
 from tests.support.cluster import Database
 from tests.support.identity import (
     GRANTED,
