@@ -36,7 +36,7 @@ KEYWORD_WEIGHT = 0.5
 SEMANTIC_WEIGHT = 0.5
 
 # Fewer candidates than this from one side may miss what both together would put first.
-_LEAST_CANDIDATES = 32
+_LEAST_CANDIDATES = 20
 _OVERFETCH = 4
 
 # How often it is asked whether a write that another replica may index is done.

@@ -145,7 +145,11 @@ class CatchUp:
                 raise StillAway("knowledge is still not to be had")
 
     async def _advance(self, position: int) -> None:
-        if self._position is None or position > self._position:
+        if self._position is not None and position < self._position:
+            # The log ends before where we were: a backup was restored, and the cursor with it.
+            self._position = None
+            return
+        if position != self._position:
             await self._clients.events.save_cursor(CURSOR, position)
             self._position = position
-        POSITION.set(self._position)
+        POSITION.set(position)

@@ -13,7 +13,8 @@ from event_svc.ports import EventStore
 from svckit import ids
 from svckit.errors import InvalidRequest, Unavailable
 from svckit.sql import SqlFunctions
-from tests.support.events import administrator, an_event, be_impatient, logged, move_clock
+from tests.support.cluster import administrator
+from tests.support.events import an_event, be_impatient, logged, move_clock
 
 EVERYTHING = EventFilter()
 TOMORROW = "now() + interval '1 day'"

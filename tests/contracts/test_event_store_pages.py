@@ -10,7 +10,8 @@ from event_svc.domain import EventFilter, EventPage
 from event_svc.ports import EventStore
 from svckit import ids
 from svckit.sql import SqlFunctions
-from tests.support.events import administrator, an_event, logged, move_clock
+from tests.support.cluster import administrator
+from tests.support.events import an_event, logged, move_clock
 
 EVERYTHING = EventFilter()
 WAITING = """SELECT count(*) FROM pg_locks

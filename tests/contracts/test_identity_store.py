@@ -14,14 +14,8 @@ from identity_svc.adapters.sql import SqlIdentityStore
 from identity_svc.domain import Consent, Identity, LinkNotFound, PersonNotFound, Registered
 from identity_svc.ports import IdentityStore
 from svckit import ids, sql
-from tests.support.cluster import Database
-from tests.support.identity import (
-    a_registration,
-    administrator,
-    an_account,
-    person_of,
-    registered,
-)
+from tests.support.cluster import Database, administrator
+from tests.support.identity import a_registration, an_account, person_of, registered
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from identity_svc.domain import (
 from identity_svc.ports import IdentityStore
 from svckit import ids, sql
 from svckit.fields import METADATA_BYTES
-from tests.support.cluster import Database
-from tests.support.identity import administrator, an_account, person_of, registered
+from tests.support.cluster import Database, administrator
+from tests.support.identity import an_account, person_of, registered
 
 
 @pytest.fixture

@@ -2,11 +2,13 @@
 
 import asyncio
 
+import asyncpg
 import httpx
 import pytest
 
 from gateway.values import TEXT_BYTES
 from svckit import ids
+from tests.support.cluster import Database
 from tests.support.messages import (
     a_message,
     a_reply,
@@ -238,3 +240,20 @@ async def test_messages_of_many_at_once_are_all_logged(gateway: httpx.AsyncClien
     assert len({answer["event_id"] for answer in answers}) == 200
     assert len({answer["position"] for answer in answers}) == 200
     assert len({answer["person_id"] for answer in answers}) == 10
+
+
+async def test_a_repeat_of_what_the_log_has_forgotten_writes_nothing(
+    gateway: httpx.AsyncClient, database: Database
+):
+    body = a_message()
+    first = await sent(gateway, body)
+    connection = await asyncpg.connect(database.url())
+    await connection.execute("DELETE FROM event.event_log WHERE event_type = 'message'")
+    await connection.close()
+
+    again = await sent(gateway, body, 200)
+
+    assert again["event_id"] == first["event_id"]
+    assert again["duplicate"]
+    assert (again["knowledge"]["state"], again["knowledge"]["reason"]) == ("skipped", "gone")
+    assert await texts(gateway, first["person_id"]) == []

@@ -167,9 +167,7 @@ async def caught_up_to(clients: Clients, position: int) -> None:
     await eventually(is_there)
 
 
-async def test_events_that_are_too_young_are_left_to_their_own_flow(
-    stack: Stack, clients: Clients
-):
+async def test_events_that_are_too_young_are_left_to_their_own_flow(stack: Stack, clients: Clients):
     async with stack.gateway(catch_up=True, catch_up_grace_seconds=3600) as client:
         young = await sent(client, a_message())
         await asyncio.sleep(0.5)  # many rounds of the reader

@@ -10,7 +10,9 @@ from event_svc.__main__ import assemble
 from kith.event.v1 import event_pb2
 from kith.event.v1 import event_service_pb2 as pb
 from svckit import ids, pages, structs
-from tests.support.events import Refusal, a_message, administrator, event_service, refusal_of
+from tests.support.cluster import administrator
+from tests.support.events import a_message, event_service
+from tests.support.refusals import Refusal, refusal_of
 from tests.support.services import channel_to, running
 
 ID = ids.new()
@@ -149,6 +151,7 @@ async def test_text_that_is_not_utf8_is_refused_by_field(database):
 async def test_a_request_without_an_event_is_refused(events):
     refusal = await refusal_of(events.LogEvent(pb.LogEventRequest()))
 
+    assert refusal.domain == "event.kith"
     assert refusal.reason == "INVALID_ARGUMENT"
     assert refusal.fields[0].startswith("event.")
 

@@ -10,15 +10,9 @@ from event_svc.__main__ import assemble
 from kith.event.v1 import event_service_pb2 as pb
 from svckit import migrate, serve
 from svckit.addresses import Bind
-from tests.support.events import (
-    Refusal,
-    Stub,
-    a_message,
-    administrator,
-    event_service,
-    log_one,
-    refusal_of,
-)
+from tests.support.cluster import administrator
+from tests.support.events import Stub, a_message, event_service, log_one
+from tests.support.refusals import Refusal, refusal_of
 from tests.support.services import channel_to, running, store_of
 
 # Fails for one content, as data that the store refuses would.

@@ -10,15 +10,9 @@ import pytest
 from kith.event.v1 import event_pb2
 from kith.event.v1 import event_service_pb2 as pb
 from svckit import ids, structs
-from tests.support.events import (
-    Refusal,
-    Stub,
-    a_message,
-    administrator,
-    event_service,
-    log_one,
-    refusal_of,
-)
+from tests.support.cluster import administrator
+from tests.support.events import Stub, a_message, event_service, log_one
+from tests.support.refusals import Refusal, refusal_of
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from event_svc.domain import Append
 from event_svc.partitions import DAYS_AHEAD, Partitions
 from svckit import ids
 from svckit.errors import Unavailable
-from tests.support.cluster import Database
-from tests.support.events import administrator, an_event, event_service, follow, log_one
+from tests.support.cluster import Database, administrator
+from tests.support.events import an_event, event_service, follow, log_one
 
 DAYS, EACH_DAY = 60, 50
 LAST = DAYS * EACH_DAY

@@ -9,16 +9,9 @@ import pytest
 from kith.event.v1 import event_pb2
 from kith.event.v1 import event_service_pb2 as pb
 from svckit import ids
-from tests.support.events import (
-    a_message,
-    administrator,
-    an_event,
-    be_impatient,
-    event_service,
-    follow,
-    log_one,
-    refusal_of,
-)
+from tests.support.cluster import administrator
+from tests.support.events import a_message, an_event, be_impatient, event_service, follow, log_one
+from tests.support.refusals import refusal_of
 
 ADA, BOB = ids.new(), ids.new()
 

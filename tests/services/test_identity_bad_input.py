@@ -11,15 +11,8 @@ from identity_svc.__main__ import assemble
 from kith.identity.v1 import identity_service_pb2 as pb
 from svckit import pages
 from tests.support.cluster import Database
-from tests.support.identity import (
-    GRANTED,
-    Refusal,
-    Stub,
-    a_request,
-    a_struct,
-    identity_service,
-    refusal_of,
-)
+from tests.support.identity import GRANTED, Stub, a_request, a_struct, identity_service
+from tests.support.refusals import Refusal, refusal_of
 from tests.support.services import channel_to, running
 
 SOMEBODY = "01a1fc5d-aad2-70f0-86e8-84cd58513b15"
@@ -77,6 +70,7 @@ async def identity(database: Database) -> AsyncIterator[Stub]:
 
 
 def assert_names(refusal: Refusal, field: str) -> None:
+    assert refusal.domain == "identity.kith"
     assert refusal.code is grpc.StatusCode.INVALID_ARGUMENT, refusal
     assert refusal.reason == "INVALID_ARGUMENT"
     assert list(refusal.fields) == [field]

@@ -9,15 +9,9 @@ import pytest
 from identity_svc.__main__ import assemble
 from kith.identity.v1 import identity_service_pb2 as pb
 from svckit import migrate
-from tests.support.cluster import Database
-from tests.support.identity import (
-    Refusal,
-    Stub,
-    a_request,
-    administrator,
-    identity_service,
-    refusal_of,
-)
+from tests.support.cluster import Database, administrator
+from tests.support.identity import Stub, a_request, identity_service
+from tests.support.refusals import Refusal, refusal_of
 from tests.support.services import channel_to, running
 
 # Fails for one platform id, as data that the store refuses would.

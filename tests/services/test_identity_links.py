@@ -7,8 +7,9 @@ import grpc
 import pytest
 
 from kith.identity.v1 import identity_service_pb2 as pb
-from tests.support.cluster import Database
-from tests.support.identity import Stub, a_request, administrator, identity_service, refusal_of
+from tests.support.cluster import Database, administrator
+from tests.support.identity import Stub, a_request, identity_service
+from tests.support.refusals import refusal_of
 
 
 @pytest.fixture

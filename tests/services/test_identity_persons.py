@@ -11,14 +11,8 @@ from kith.identity.v1 import identity_service_pb2 as pb
 from kith.identity.v1 import person_pb2
 from svckit import ids
 from tests.support.cluster import Database
-from tests.support.identity import (
-    GRANTED,
-    Stub,
-    a_request,
-    a_struct,
-    identity_service,
-    refusal_of,
-)
+from tests.support.identity import GRANTED, Stub, a_request, a_struct, identity_service
+from tests.support.refusals import refusal_of
 
 
 @pytest.fixture

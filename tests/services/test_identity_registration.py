@@ -9,17 +9,9 @@ from google.protobuf import timestamp_pb2
 
 from kith.identity.v1 import identity_service_pb2 as pb
 from svckit import ids
-from tests.support.cluster import Database
-from tests.support.identity import (
-    DENIED,
-    GRANTED,
-    UNSET,
-    Refusal,
-    Stub,
-    a_request,
-    administrator,
-    identity_service,
-)
+from tests.support.cluster import Database, administrator
+from tests.support.identity import DENIED, GRANTED, UNSET, Stub, a_request, identity_service
+from tests.support.refusals import Refusal
 
 
 @pytest.fixture

@@ -8,16 +8,9 @@ import pytest
 
 from kith.identity.v1 import identity_service_pb2 as pb
 from kith.identity.v1 import person_pb2
-from tests.support.cluster import Database
-from tests.support.identity import (
-    GRANTED,
-    Refusal,
-    Stub,
-    a_request,
-    administrator,
-    identity_service,
-    refusal_of,
-)
+from tests.support.cluster import Database, administrator
+from tests.support.identity import GRANTED, Stub, a_request, identity_service
+from tests.support.refusals import Refusal, refusal_of
 
 
 @pytest.fixture

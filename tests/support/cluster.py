@@ -6,8 +6,8 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +37,16 @@ class Database:
     def url(self, role: str = "postgres") -> str:
         """Where it is, for a role: `postgres`, or a service's login role."""
         return self.postgres.url(role=role, database=self.name)
+
+
+@asynccontextmanager
+async def administrator(database: Database) -> AsyncIterator[Any]:
+    """A connection that may do everything, to arrange what no function does."""
+    connection = await asyncpg.connect(database.url())
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 class Cluster:

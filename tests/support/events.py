@@ -1,22 +1,15 @@
 """Builders for events, a client of the event service, and hands on its database."""
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
-
-import asyncpg
-import grpc
-import pytest
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 from event_svc.__main__ import assemble
 from event_svc.domain import Append, LoggedEvent, NewEvent, body_hash
 from event_svc.ports import EventStore
 from kith.event.v1 import event_pb2, event_service_pb2_grpc
 from kith.event.v1 import event_service_pb2 as pb
-from svckit import ids, rpc, structs
+from svckit import ids, structs
 from tests.support.cluster import Database
 from tests.support.services import channel_to, running
 
@@ -71,61 +64,11 @@ async def follow(events: Stub, after: int = 0, **request: Any) -> tuple[list[int
             return positions, page.scanned_position
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """What a caller is told."""
-
-    code: grpc.StatusCode
-    reason: str
-    metadata: dict[str, str]
-    fields: Sequence[str]
-    retry_after: float | None
-    message: str
-
-    @classmethod
-    def of(cls, status: status_pb2.Status) -> "Refusal":
-        """The parts of a status."""
-        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-        retry = error_details_pb2.RetryInfo()
-        has_retry = False
-        for detail in status.details:
-            if not (detail.Unpack(info) or detail.Unpack(bad)):
-                has_retry = detail.Unpack(retry)
-        assert info.domain == "event.kith"
-        return cls(
-            code=rpc.STATUS_CODES[status.code],
-            reason=info.reason,
-            metadata=dict(info.metadata),
-            fields=[violation.field for violation in bad.field_violations],
-            retry_after=retry.retry_delay.ToTimedelta().total_seconds() if has_retry else None,
-            message=status.message,
-        )
-
-
-async def refusal_of(call: Awaitable[Any]) -> Refusal:
-    """What a call that must fail fails with."""
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call
-    status = rpc_status.from_call(raised.value)
-    assert status is not None, raised.value
-    return Refusal.of(status)
-
-
 @asynccontextmanager
 async def event_service(database: Database) -> AsyncIterator[Stub]:
     """One instance of the service over a database, behind a channel of its own."""
     async with running(assemble, database, "event") as address, channel_to(address) as channel:
         yield Stub(channel)
-
-
-@asynccontextmanager
-async def administrator(database: Database) -> AsyncIterator[Any]:
-    """A connection that may do everything, to arrange what no function does."""
-    connection = await asyncpg.connect(database.url())
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def move_clock(connection: Any, to: str) -> None:

@@ -1,16 +1,10 @@
 """Builders for people and accounts, and a client of the identity service."""
 
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import asyncpg
-import grpc
-import pytest
 from google.protobuf import struct_pb2
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
 
 from identity_svc import normalisation
 from identity_svc.__main__ import assemble
@@ -18,7 +12,7 @@ from identity_svc.domain import Account, Identity, Person, Registration
 from identity_svc.ports import IdentityStore
 from kith.identity.v1 import identity_service_pb2 as pb
 from kith.identity.v1 import identity_service_pb2_grpc, person_pb2
-from svckit import ids, rpc, structs
+from svckit import ids, structs
 from tests.support.cluster import Database
 from tests.support.services import channel_to, running
 
@@ -75,51 +69,8 @@ def a_struct(value: dict[str, Any]) -> struct_pb2.Struct:
     return structs.from_dict(value)
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """What a caller is told."""
-
-    code: grpc.StatusCode
-    reason: str
-    metadata: dict[str, str]
-    fields: Sequence[str]
-    message: str
-
-    @classmethod
-    def of(cls, status: status_pb2.Status) -> "Refusal":
-        """The parts of a status."""
-        reason, metadata, fields = "", {}, []
-        for detail in status.details:
-            info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-            if detail.Unpack(info):
-                assert info.domain == "identity.kith"
-                reason, metadata = info.reason, dict(info.metadata)
-            elif detail.Unpack(bad):
-                fields = [violation.field for violation in bad.field_violations]
-        return cls(rpc.STATUS_CODES[status.code], reason, metadata, fields, status.message)
-
-
-async def refusal_of(call: Awaitable[Any]) -> Refusal:
-    """What a call that must fail fails with."""
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call
-    status = rpc_status.from_call(raised.value)
-    assert status is not None, raised.value
-    return Refusal.of(status)
-
-
 @asynccontextmanager
 async def identity_service(database: Database) -> AsyncIterator[Stub]:
     """One instance of the service over a database, behind a channel of its own."""
     async with running(assemble, database, "identity") as address, channel_to(address) as channel:
         yield Stub(channel)
-
-
-@asynccontextmanager
-async def administrator(database: Database) -> AsyncIterator[Any]:
-    """A connection that may do everything, to arrange what no function does."""
-    connection = await asyncpg.connect(database.url())
-    try:
-        yield connection
-    finally:
-        await connection.close()
