@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from svckit import ids
+from svckit.calls import BACKGROUND
 
 # W3C Trace Context, version 00: trace id and parent id are not all zeros.
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -27,13 +28,16 @@ class Trace:
     request_id: str
     # On the loop's clock; None where nobody waits.
     deadline: float | None = None
+    # Whether it is polling of our own, which a service need not log when it goes well.
+    is_background: bool = False
 
     def metadata(self) -> Metadata:
         """What a call to a service carries; each call is a span of its own."""
-        return (
+        carried = (
             ("traceparent", f"00-{self.trace_id}-{secrets.token_hex(8)}-01"),
             ("x-request-id", self.request_id),
         )
+        return (*carried, (BACKGROUND, "1")) if self.is_background else carried
 
     def seconds_left(self, most: float) -> float:
         """How long a call may take: at most `most`, and not beyond the deadline."""

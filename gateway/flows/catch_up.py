@@ -7,6 +7,7 @@ same ids, so two readers at once do no harm; one is enough.
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from prometheus_client import Counter, Gauge
@@ -52,7 +53,7 @@ class CatchUp:
         """Catch up again and again, for ever; pauses grow while a service is away."""
         pause = 0.0
         while True:
-            tracing.enter(tracing.new())
+            tracing.enter(replace(tracing.new(), is_background=True))
             try:
                 await self.once()
             except (*FAILURES, StillAway) as error:

@@ -85,11 +85,8 @@ def add(app: FastAPI, process: ProcessMessages, seconds: float) -> None:
             raise Refused(
                 415, "UNSUPPORTED_MEDIA_TYPE", "send application/json or application/x-ndjson"
             )
-        messages = _parse_all(await request.body())
-        outcomes = await process(
-            [Sent(message, _nth(named, index)) for index, message in enumerate(messages)]
-        )
-        return respond({"results": [_result(outcome) for outcome in outcomes]})
+        sent = _parse_all(await request.body(), named)
+        return respond({"results": [_result(outcome) for outcome in await process(sent)]})
 
 
 class _Lines:
@@ -124,12 +121,13 @@ class _Lines:
             return [error] * len(sent)
 
 
-def _parse_all(body: bytes) -> list[Message]:
+def _parse_all(body: bytes, named: IdempotencyKey | None) -> list[Sent]:
     values = parse(body)
     if not isinstance(values, list):
         raise InvalidRequest("body", "must be an array of messages")
     fields.batch(values, "body", most=MOST_MESSAGES)
-    return _messages.validate_python(values)
+    messages = _messages.validate_python(values)
+    return [Sent(message, _nth(named, index)) for index, message in enumerate(messages)]
 
 
 def _parse_line(line: bytes | None) -> Message:
