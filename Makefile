@@ -54,10 +54,10 @@ lint: .venv/.stamp ## Check style, types, contracts and architecture
 	@$(BIN)/lint-imports
 
 breaking: .venv/.stamp ## Refuse contract changes that break clients of the last contract
-	@$(BIN)/buf breaking --against protos/contract.binpb
+	@$(BIN)/buf breaking protos --against protos/contract.binpb
 
 contract: .venv/.stamp ## Make today's contract the one that `breaking` compares with
-	@$(BIN)/buf build -o protos/contract.binpb
+	@$(BIN)/buf build protos -o protos/contract.binpb
 
 bench: .venv/.stamp ## Measure, beside the floors of the same run
 	@$(BIN)/python -m bench $(ARGS)

@@ -19,7 +19,9 @@ from kith.event.v1 import event_service_pb2 as pb
 from svckit import fields, ids, pages, structs
 from svckit.errors import InvalidRequest
 
-CONTENT_BYTES = 64 << 10
+CONTENT_BYTES = 256 << 10
+# A message's own 16 KiB, and room for what the gateway adds.
+METADATA_BYTES = 17 << 10
 MOST_SESSION_CHARACTERS = 256
 MOST_SCOPE_CHARACTERS = 128
 MOST_SUBJECTS = 1000
@@ -185,7 +187,7 @@ def _to_body(message: event_pb2.NewEvent, field: str) -> dict[str, Any]:
     content = fields.struct(message.content, f"{field}.content", most_bytes=CONTENT_BYTES)
     if content:
         body["content"] = content
-    metadata = fields.struct(message.metadata, f"{field}.metadata")
+    metadata = fields.struct(message.metadata, f"{field}.metadata", most_bytes=METADATA_BYTES)
     if metadata:
         body["metadata"] = metadata
     occurred_at = fields.timestamp(message, f"{field}.occurred_at")

@@ -48,11 +48,11 @@ BAD_EVENTS: list[tuple[dict[str, Any], str]] = [
     ({"platform": ""}, "platform"),
     ({"platform": "dis\0cord"}, "platform"),
     ({"platform": "x" * 65}, "platform"),
-    ({"content": {"text": "x" * (64 << 10)}}, "content"),
+    ({"content": {"text": "x" * (256 << 10)}}, "content"),
     ({"content": {"text": "a\0b"}}, "content.text"),
     ({"content": {"list": [1, {"n": 2**53 + 2}]}}, "content.list[1].n"),
     ({"content": {"n": 1e300}}, "content.n"),
-    ({"metadata": {"text": "x" * (16 << 10)}}, "metadata"),
+    ({"metadata": {"text": "x" * (17 << 10)}}, "metadata"),
     ({"metadata": {"a": {"b": "\0"}}}, "metadata.a.b"),
     ({"occurred_at": {"seconds": -1}}, "occurred_at"),
     ({"occurred_at": {"seconds": 253_402_300_800}}, "occurred_at"),
@@ -119,8 +119,8 @@ async def test_limits_themselves_are_allowed(events):
     envelope = len('{"text":""}')
     message = a_message(
         event_type="x" * 64, platform="P" * 64, session_id="ছ" * 256,
-        content={"text": "x" * ((64 << 10) - envelope)},
-        metadata={"text": "x" * ((16 << 10) - envelope)},
+        content={"text": "x" * ((256 << 10) - envelope)},
+        metadata={"text": "x" * ((17 << 10) - envelope)},
         occurred_at={"seconds": 253_402_300_799, "nanos": 999_999_999},
     )  # fmt: skip
     deep = a_message(content={"n": 2**53, "m": -(2**53), "in": nested(30)})
