@@ -4,7 +4,7 @@ import hashlib
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
@@ -165,7 +165,7 @@ class Filter:
 
     def as_json(self) -> dict[str, Any]:
         """What is set, by name."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
     @property
     def narrowing(self) -> "Filter":

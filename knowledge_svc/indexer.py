@@ -92,6 +92,8 @@ class Indexer:
                     self._owner, most=most, lease_seconds=self._pace.lease_seconds
                 )
                 await self._do(tasks)
+                if tasks:
+                    await self._queue.settle()
                 await self._measure_backlog()
             except Exception as error:
                 known = isinstance(error, Unavailable)

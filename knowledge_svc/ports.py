@@ -106,6 +106,10 @@ class IndexQueue(Protocol):
         """Those of the writes, in order, that still wait to be indexed."""
         ...
 
+    async def settle(self) -> None:
+        """Do what storing puts off, so that searches by words stay quick."""
+        ...
+
     async def backlog(self) -> Backlog:
         """What waits."""
         ...

@@ -1,7 +1,6 @@
 """The vector index on pgvector, beside the items."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from knowledge_svc.domain import Filter, Match, Space, Vector
@@ -21,8 +20,9 @@ class PgvectorIndex:
         await self._call("create_vectors", space=space.name, dimension=space.dimension)
 
     async def upsert(self, space: str, vectors: Sequence[Vector]) -> None:
+        # Not `asdict`, which would copy each number by itself.
         await self._call(
-            "upsert_vectors", space=space, vectors=[asdict(vector) for vector in vectors]
+            "upsert_vectors", space=space, vectors=[vars(vector) for vector in vectors]
         )
 
     async def delete(self, space: str, ids: Sequence[str]) -> None:

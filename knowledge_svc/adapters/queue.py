@@ -1,7 +1,6 @@
 """The indexer's queue over the SQL functions of schema `knowledge`."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from knowledge_svc.domain import Backlog, Failure, Space, Task, Write
 from svckit.sql import SqlFunctions
@@ -32,7 +31,7 @@ class SqlIndexQueue:
         return [Task(**row) for row in rows]
 
     async def mark_indexed(self, writes: Sequence[Write], model: str | None) -> list[str]:
-        marks = [{**asdict(write), "embedding_model": model} for write in writes]
+        marks = [{**vars(write), "embedding_model": model} for write in writes]
         gone: list[str] = await self._functions.call("mark_indexed", marks=marks)
         return gone
 
@@ -54,9 +53,12 @@ class SqlIndexQueue:
 
     async def pending(self, writes: Sequence[Write]) -> list[Write]:
         rows = await self._functions.call(
-            "pending_writes", writes=[asdict(write) for write in writes]
+            "pending_writes", writes=[vars(write) for write in writes]
         )
         return [Write(**row) for row in rows]
+
+    async def settle(self) -> None:
+        await self._functions.call("settle_words")
 
     async def backlog(self) -> Backlog:
         return Backlog(**await self._functions.call("backlog"))

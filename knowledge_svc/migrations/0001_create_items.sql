@@ -45,12 +45,11 @@ CREATE INDEX knowledge_items_by_session
 CREATE INDEX knowledge_items_by_namespace
     ON knowledge.knowledge_items (namespace, occurred_at, knowledge_id);
 CREATE INDEX knowledge_items_by_time ON knowledge.knowledge_items (occurred_at, knowledge_id);
--- Without a pending list: it would be faster to write in bulk, but every search would have to
--- read it through, and now and then one writer would have to wait while it is emptied.
+-- Both collect new entries in a pending list, which is what makes storing quick; indexers empty
+-- it (`settle_words`), since each search that uses the index reads the list through.
 CREATE INDEX knowledge_items_by_metadata
-    ON knowledge.knowledge_items USING gin (metadata jsonb_path_ops) WITH (fastupdate = off);
-CREATE INDEX knowledge_items_by_terms
-    ON knowledge.knowledge_items USING gin (terms) WITH (fastupdate = off);
+    ON knowledge.knowledge_items USING gin (metadata jsonb_path_ops);
+CREATE INDEX knowledge_items_by_terms ON knowledge.knowledge_items USING gin (terms);
 
 -- One row beside each item, so that indexing never rewrites the item and its index entries.
 CREATE TABLE knowledge.index_states (

@@ -100,3 +100,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
         'oldest_seconds', coalesce(extract(epoch FROM now() - min(s.pending_since)), 0))
     FROM knowledge.index_states s WHERE s.state IN ('pending', 'deleting')
 $$;
+
+-- Moves what was stored lately from the pending lists of the GIN indexes into the indexes.
+CREATE FUNCTION knowledge.settle_words() RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
+BEGIN
+    PERFORM gin_clean_pending_list('knowledge.knowledge_items_by_terms'),
+            gin_clean_pending_list('knowledge.knowledge_items_by_metadata');
+    RETURN 'null';
+END $$;

@@ -246,3 +246,17 @@ async def test_an_entry_that_was_a_duplicate_is_not_queued(queue, items):
     await items.store([entry])
 
     assert len(await claim(queue)) == 1
+
+
+async def test_settling_loses_no_words(queue, items, database: Database):
+    await stored(items, "a heron", "a stork")
+
+    await queue.settle()
+    await queue.settle()
+
+    async with as_administrator(database) as admin:
+        await admin.execute("SET enable_seqscan = off")
+        found = await admin.fetch(
+            "SELECT content FROM knowledge.knowledge_items WHERE terms @> '{heron}'"
+        )
+    assert [row["content"] for row in found] == ["a heron"]
