@@ -3,7 +3,8 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import grpc
@@ -96,8 +97,9 @@ async def start(service: Service, bind: Bind, *, token: str | None = None,
 
 
 async def _monitor(service: Service, health_servicer: health.aio.HealthServicer) -> None:
-    """Keep health in step with the store, for ever."""
+    """Keep health in step with the store, for ever; a reason is logged once, not each time."""
     prepared = healthy = False
+    reason = ""
     while True:
         try:
             if not prepared:
@@ -107,15 +109,28 @@ async def _monitor(service: Service, health_servicer: health.aio.HealthServicer)
             now_healthy = True
         except Exception as error:  # not ready, whatever it is; tried again below
             now_healthy = False
-            if healthy or not prepared:
+            if healthy or str(error) != reason:
+                reason = str(error)
                 known = isinstance(error, ServiceError | OSError | RuntimeError)
-                log.warning("not ready", why=str(error), exc_info=None if known else error)
+                log.warning("not ready", why=reason, exc_info=None if known else error)
         if now_healthy != healthy:
             healthy = now_healthy
-            log.info("ready" if healthy else "not ready")
+            if healthy:
+                log.info("ready")
             for name in ("", *service.names):
                 await health_servicer.set(name, SERVING if healthy else NOT_SERVING)
         await asyncio.sleep(CHECK_SECONDS if prepared else CHECK_SECONDS / 8)
+
+
+@contextmanager
+def _listening_on(bind: Bind) -> Iterator[None]:
+    """End the process with one clear line if an address cannot be had."""
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        # grpc says "Failed to bind to address ..." and no more.
+        print(f"kith: cannot listen on {bind}: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
 
 
 async def run(service: Service, settings: StoreSettings) -> None:
@@ -123,13 +138,11 @@ async def run(service: Service, settings: StoreSettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    try:
-        running = await start(service, settings.bind, token=settings.token)
+    # Metrics first: a port that is taken is then known before anybody is served.
+    with _listening_on(settings.metrics_bind):
         metrics_address = metrics.serve(settings.metrics_bind)
-    except (RuntimeError, OSError) as error:
-        # grpc says "Failed to bind to address ..." and no more.
-        print(f"kith: cannot listen on {settings.bind}: {error}", file=sys.stderr)  # noqa: T201
-        raise SystemExit(2) from None
+    with _listening_on(settings.bind):
+        running = await start(service, settings.bind, token=settings.token)
     addresses.announce(running.address, metrics_address)
     log.info("listening", address=str(running.address), metrics=str(metrics_address))
     await stop.wait()

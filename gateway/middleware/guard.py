@@ -38,7 +38,9 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = dict(scope["headers"])
-            self._check_host(headers.get(b"host", b"").decode("latin-1").lower())
+            # Beyond loopback, probes ask by whatever address they have, and learn nothing.
+            if self._is_loopback or scope["path"] not in HEALTH:
+                self._check_host(headers.get(b"host", b"").decode("latin-1").lower())
             if b"origin" in headers:
                 self._check_origin(headers[b"origin"].decode("latin-1").lower())
             scope[CALLER] = self._caller(scope["path"], headers)

@@ -122,14 +122,17 @@ async def test_beyond_loopback_any_host_may_be_named_unless_some_are_listed(
 ):
     monkeypatch.setenv("KITH_GATEWAY_BIND", "0.0.0.0:8080")
     monkeypatch.setenv("KITH_API_KEY_HASHES", KEYS["first-key"])
-    headers = {"origin": "https://any.example"}
+    headers = {"origin": "https://any.example", "x-api-key": "first-key"}
 
     async with a_gateway("http://any.example") as client:
-        unlisted = await client.get("/healthz", headers=headers)
+        unlisted = await client.get("/v1/status", headers=headers)
     async with a_gateway("http://any.example", allowed_hosts="kith.example") as client:
-        listed = await client.get("/healthz", headers=headers)
+        listed = await client.get("/v1/status", headers=headers)
+        probe = await client.get("/healthz")
 
-    assert (unlisted.status_code, listed.status_code) == (200, 403)
+    assert unlisted.status_code == 200
+    assert listed.status_code == 403
+    assert probe.status_code == 200
 
 
 def test_listening_beyond_loopback_takes_keys(monkeypatch: pytest.MonkeyPatch):
