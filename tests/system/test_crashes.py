@@ -76,6 +76,14 @@ async def test_what_was_acknowledged_survives_kills_of_every_process(
     kith: RunningKith, tmp_path: Path
 ):
     journal = Journal(tmp_path / "journal")
+
+    await kill_and_check(kith, journal, kills_each=KILLS_EACH)
+
+    assert len(journal.events) > IN_FLIGHT * KILLS_EACH
+
+
+async def kill_and_check(kith: RunningKith, journal: Journal, *, kills_each: int) -> None:
+    """Kill every process in turn under load, then compare everything with the journal."""
     numbers = itertools.count()
     stop = asyncio.Event()
 
@@ -85,12 +93,11 @@ async def test_what_was_acknowledged_survives_kills_of_every_process(
 
     async with client_of(kith) as client:
         senders = [asyncio.create_task(keep_sending(client)) for _ in range(IN_FLIGHT)]
-        for name in PROCESSES * KILLS_EACH:
+        for name in PROCESSES * kills_each:
             await kill_under_load(kith, name, journal)
         stop.set()
         await asyncio.gather(*senders)
 
-        assert len(journal.events) > IN_FLIGHT * KILLS_EACH
         await check_timelines(client, journal)
         await check_search(client, journal)
 
