@@ -25,7 +25,6 @@ from gateway.values import (
 from svckit import ids
 
 MOST_MESSAGES = 1000
-MOST_PAGE = 1000
 
 ADA = "0192d3a4-7c1e-7b52-9f10-5a0c6d1e2f30"
 
