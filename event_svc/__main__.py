@@ -2,13 +2,15 @@
 
 import asyncio
 
-from event_svc.adapters.sql import SqlCursorStore, SqlEventStore
+from event_svc.adapters.sql_log import SqlCursorStore, SqlEventStore
+from event_svc.domain import DOMAIN
 from event_svc.intake import Intake
 from event_svc.partitions import Partitions
-from event_svc.servicer import DOMAIN, EventServicer
+from event_svc.servicers.log import Log
 from event_svc.settings import Settings
 from kith.event.v1 import event_service_pb2, event_service_pb2_grpc
 from svckit import logs, serve, settings
+from svckit.combining import combined
 from svckit.stores import Store, open_store
 
 SERVICE = event_service_pb2.DESCRIPTOR.services_by_name["EventService"].full_name
@@ -19,7 +21,10 @@ def assemble(store: Store) -> serve.Service:
     events = SqlEventStore(store.functions)
     partitions = Partitions(events)
     intake = Intake(events)
-    servicer = EventServicer(events, SqlCursorStore(store.functions), intake)
+    servicer = combined(
+        event_service_pb2_grpc.EventServiceServicer,
+        Log(events, SqlCursorStore(store.functions), intake),
+    )
 
     async def prepare() -> None:
         await store.prepare()

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from itertools import chain, islice
 
-from event_svc.domain import Append, LoggedEvent
-from event_svc.ports import EventStore
+from event_svc.domain.log import Append, LoggedEvent
+from event_svc.ports.log import EventStore
 from svckit.batcher import Batcher, Size
 from svckit.errors import ServiceError, SqlError, is_about_data
 

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from event_svc.ports import EventStore
+from event_svc.ports.log import EventStore
 from svckit import logs
 from svckit.errors import ServiceError, SqlError
 

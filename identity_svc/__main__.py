@@ -2,12 +2,14 @@
 
 import asyncio
 
-from identity_svc.adapters.sql import SqlIdentityStore
+from identity_svc.adapters.sql_people import SqlIdentityStore
+from identity_svc.domain import DOMAIN
 from identity_svc.presence import Presence
-from identity_svc.servicer import DOMAIN, IdentityServicer
+from identity_svc.servicers.people import People
 from identity_svc.settings import Settings
 from kith.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
 from svckit import logs, serve, settings
+from svckit.combining import combined
 from svckit.stores import Store, open_store
 
 SERVICE = identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name
@@ -15,8 +17,9 @@ SERVICE = identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"].fu
 
 def assemble(store: Store) -> serve.Service:
     """The service over a store."""
-    people = SqlIdentityStore(store.functions)
-    servicer = IdentityServicer(people, Presence(people))
+    store_of_people = SqlIdentityStore(store.functions)
+    people = People(store_of_people, Presence(store_of_people))
+    servicer = combined(identity_service_pb2_grpc.IdentityServiceServicer, people)
     return serve.Service(
         domain=DOMAIN,
         names=[SERVICE],
@@ -25,7 +28,7 @@ def assemble(store: Store) -> serve.Service:
         ),
         prepare=store.prepare,
         check=store.check,
-        drain=servicer.drain,
+        drain=people.drain,
     )
 
 

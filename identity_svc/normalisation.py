@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from identity_svc.domain import Account
+from identity_svc.domain.people import Account
 from svckit.errors import InvalidRequest
 
 MOST_CHARACTERS = 256

@@ -11,7 +11,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterable
 
-from identity_svc.ports import IdentityStore
+from identity_svc.ports.people import IdentityStore
 from svckit import logs
 
 log = logs.get(__name__)

@@ -5,9 +5,9 @@ import random
 
 import pytest
 
-from event_svc.adapters.sql import SqlCursorStore, SqlEventStore
-from event_svc.domain import BeyondTheLog, CursorNotFound
-from event_svc.ports import CursorStore
+from event_svc.adapters.sql_log import SqlCursorStore, SqlEventStore
+from event_svc.domain.log import BeyondTheLog, CursorNotFound
+from event_svc.ports.log import CursorStore
 from svckit.sql import SqlFunctions
 from tests.support.events import an_event, logged
 

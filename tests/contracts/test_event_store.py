@@ -7,9 +7,15 @@ from typing import Any
 
 import pytest
 
-from event_svc.adapters.sql import SqlEventStore
-from event_svc.domain import Append, EventFilter, EventNotFound, IdempotencyConflict, LoggedEvent
-from event_svc.ports import EventStore
+from event_svc.adapters.sql_log import SqlEventStore
+from event_svc.domain.log import (
+    Append,
+    EventFilter,
+    EventNotFound,
+    IdempotencyConflict,
+    LoggedEvent,
+)
+from event_svc.ports.log import EventStore
 from svckit import ids
 from svckit.errors import InvalidRequest, Unavailable
 from svckit.sql import SqlFunctions

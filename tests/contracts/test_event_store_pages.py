@@ -5,9 +5,9 @@ import asyncio
 import orjson
 import pytest
 
-from event_svc.adapters.sql import SqlEventStore
-from event_svc.domain import EventFilter, EventPage
-from event_svc.ports import EventStore
+from event_svc.adapters.sql_log import SqlEventStore
+from event_svc.domain.log import EventFilter, EventPage
+from event_svc.ports.log import EventStore
 from svckit import ids
 from svckit.sql import SqlFunctions
 from tests.support.cluster import administrator

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from identity_svc.adapters.sql import SqlIdentityStore
-from identity_svc.domain import Consent, Identity, LinkNotFound, PersonNotFound, Registered
-from identity_svc.ports import IdentityStore
+from identity_svc.adapters.sql_people import SqlIdentityStore
+from identity_svc.domain.people import Consent, Identity, LinkNotFound, PersonNotFound, Registered
+from identity_svc.ports.people import IdentityStore
 from svckit import ids, sql
 from tests.support.cluster import Database, administrator
 from tests.support.identity import a_registration, an_account, person_of, registered

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from identity_svc.adapters.sql import SqlIdentityStore
-from identity_svc.domain import (
+from identity_svc.adapters.sql_people import SqlIdentityStore
+from identity_svc.domain.people import (
     EtagMismatch,
     LinkPlace,
     LinkTaken,
@@ -15,7 +15,7 @@ from identity_svc.domain import (
     Person,
     PersonNotFound,
 )
-from identity_svc.ports import IdentityStore
+from identity_svc.ports.people import IdentityStore
 from svckit import ids, sql
 from svckit.fields import METADATA_BYTES
 from tests.support.cluster import Database, administrator

@@ -9,7 +9,7 @@ import asyncpg
 import orjson
 import pytest
 
-from event_svc.domain import Append
+from event_svc.domain.log import Append
 from event_svc.partitions import DAYS_AHEAD, Partitions
 from svckit import ids
 from svckit.errors import Unavailable

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from event_svc.__main__ import assemble
-from event_svc.domain import Append, LoggedEvent, NewEvent, body_hash
-from event_svc.ports import EventStore
+from event_svc.domain.log import Append, LoggedEvent, NewEvent, body_hash
+from event_svc.ports.log import EventStore
 from kith.event.v1 import event_pb2, event_service_pb2_grpc
 from kith.event.v1 import event_service_pb2 as pb
 from svckit import ids, structs

@@ -8,8 +8,8 @@ from google.protobuf import struct_pb2
 
 from identity_svc import normalisation
 from identity_svc.__main__ import assemble
-from identity_svc.domain import Account, Identity, Person, Registration
-from identity_svc.ports import IdentityStore
+from identity_svc.domain.people import Account, Identity, Person, Registration
+from identity_svc.ports.people import IdentityStore
 from kith.identity.v1 import identity_service_pb2 as pb
 from kith.identity.v1 import identity_service_pb2_grpc, person_pb2
 from svckit import ids, structs

@@ -44,6 +44,27 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The store cannot be reached, or its log is held by somebody for too long; try
     again after RetryInfo's delay. UNAVAILABLE. Details: RetryInfo.
     """
+    ERROR_REASON_POSITION_EXPIRED: _ErrorReason.ValueType  # 8
+    """Retention has dropped events after this position, so a reader that went on from
+    here would skip them; begin anew. FAILED_PRECONDITION. Metadata: `position`,
+    `first_position`: the position to go on after, of what is left.
+    """
+    ERROR_REASON_SUBJECT_ERASED: _ErrorReason.ValueType  # 9
+    """The subject was erased; nothing is logged about it any more.
+    FAILED_PRECONDITION. Metadata: `subject_id`.
+    """
+    ERROR_REASON_CURSOR_HELD: _ErrorReason.ValueType  # 10
+    """Somebody else holds the cursor; try again after RetryInfo's delay. ABORTED.
+    Metadata: `name`. Details: RetryInfo.
+    """
+    ERROR_REASON_LEASE_LOST: _ErrorReason.ValueType  # 11
+    """The caller does not hold the cursor, or not any more. ABORTED. Metadata: `name`."""
+    ERROR_REASON_PROJECTION_NOT_FOUND: _ErrorReason.ValueType  # 12
+    """There is no such projection. NOT_FOUND. Metadata: `projection`."""
+    ERROR_REASON_PROJECTION_CONFLICT: _ErrorReason.ValueType  # 13
+    """A projection of this name is defined differently; delete it first. ABORTED.
+    Metadata: `projection`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `google.rpc.ErrorInfo.reason` of EventService, in the
@@ -72,5 +93,26 @@ RESOURCE_EXHAUSTED. Details: RetryInfo.
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 7
 """The store cannot be reached, or its log is held by somebody for too long; try
 again after RetryInfo's delay. UNAVAILABLE. Details: RetryInfo.
+"""
+ERROR_REASON_POSITION_EXPIRED: ErrorReason.ValueType  # 8
+"""Retention has dropped events after this position, so a reader that went on from
+here would skip them; begin anew. FAILED_PRECONDITION. Metadata: `position`,
+`first_position`: the position to go on after, of what is left.
+"""
+ERROR_REASON_SUBJECT_ERASED: ErrorReason.ValueType  # 9
+"""The subject was erased; nothing is logged about it any more.
+FAILED_PRECONDITION. Metadata: `subject_id`.
+"""
+ERROR_REASON_CURSOR_HELD: ErrorReason.ValueType  # 10
+"""Somebody else holds the cursor; try again after RetryInfo's delay. ABORTED.
+Metadata: `name`. Details: RetryInfo.
+"""
+ERROR_REASON_LEASE_LOST: ErrorReason.ValueType  # 11
+"""The caller does not hold the cursor, or not any more. ABORTED. Metadata: `name`."""
+ERROR_REASON_PROJECTION_NOT_FOUND: ErrorReason.ValueType  # 12
+"""There is no such projection. NOT_FOUND. Metadata: `projection`."""
+ERROR_REASON_PROJECTION_CONFLICT: ErrorReason.ValueType  # 13
+"""A projection of this name is defined differently; delete it first. ABORTED.
+Metadata: `projection`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -109,7 +109,9 @@ Global___NewEvent: _TypeAlias = NewEvent  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):
-    """Event is an entry of the log. It never changes."""
+    """Event is an entry of the log. It never changes, except that redaction and erasure
+    take away what it says.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -128,6 +130,8 @@ class Event(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     CONSENT_VERSION_FIELD_NUMBER: _builtins.int
+    REDACTED_AT_FIELD_NUMBER: _builtins.int
+    REDACTION_REASON_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
     """The event's id, unique for ever."""
     position: _builtins.int
@@ -152,6 +156,8 @@ class Event(_message.Message):
     """Where it happened, in lower case."""
     consent_version: _builtins.int
     """The version of the person's consent it was logged under; 0 where none applied."""
+    redaction_reason: _builtins.str
+    """Why they were taken away; `erased` where its subject was erased."""
     @_builtins.property
     def content(self) -> _struct_pb2.Struct:
         """What it says."""
@@ -167,6 +173,10 @@ class Event(_message.Message):
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was logged. Never goes back from one position to the next."""
+
+    @_builtins.property
+    def redacted_at(self) -> _timestamp_pb2.Timestamp:
+        """When its content and metadata were taken away; unset while they are there."""
 
     def __init__(
         self,
@@ -186,10 +196,12 @@ class Event(_message.Message):
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         consent_version: _builtins.int = ...,
+        redacted_at: _timestamp_pb2.Timestamp | None = ...,
+        redaction_reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "created_at", b"created_at", "metadata", b"metadata", "occurred_at", b"occurred_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "created_at", b"created_at", "metadata", b"metadata", "occurred_at", b"occurred_at", "redacted_at", b"redacted_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_version", b"consent_version", "content", b"content", "created_at", b"created_at", "event_id", b"event_id", "event_type", b"event_type", "group_id", b"group_id", "link_id", b"link_id", "metadata", b"metadata", "occurred_at", b"occurred_at", "person_id", b"person_id", "platform", b"platform", "position", b"position", "session_id", b"session_id", "session_key", b"session_key", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent_version", b"consent_version", "content", b"content", "created_at", b"created_at", "event_id", b"event_id", "event_type", b"event_type", "group_id", b"group_id", "link_id", b"link_id", "metadata", b"metadata", "occurred_at", b"occurred_at", "person_id", b"person_id", "platform", b"platform", "position", b"position", "redacted_at", b"redacted_at", "redaction_reason", b"redaction_reason", "session_id", b"session_id", "session_key", b"session_key", "subject_id", b"subject_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

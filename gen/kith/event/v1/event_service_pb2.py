@@ -22,49 +22,124 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from kith.event.v1 import event_pb2 as kith_dot_event_dot_v1_dot_event__pb2
+from kith.event.v1 import projection_pb2 as kith_dot_event_dot_v1_dot_projection__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kith/event/v1/event_service.proto\x12\rkith.event.v1\x1a\x17google/rpc/status.proto\x1a\x19kith/event/v1/event.proto\"9\n\x0fLogEventRequest\x12&\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x17.kith.event.v1.NewEvent\"=\n\x10LogEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.kith.event.v1.LoggedEvent\";\n\x10LogEventsRequest\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.kith.event.v1.NewEvent\"?\n\x11LogEventsResponse\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.kith.event.v1.LoggedEvent\"J\n\x15\x42\x61tchLogEventsRequest\x12\x31\n\x08requests\x18\x01 \x03(\x0b\x32\x1f.kith.event.v1.LogEventsRequest\"I\n\x16\x42\x61tchLogEventsResponse\x12/\n\x07results\x18\x01 \x03(\x0b\x32\x1e.kith.event.v1.LogEventsResult\"w\n\x0fLogEventsResult\x12\x34\n\x08response\x18\x01 \x01(\x0b\x32 .kith.event.v1.LogEventsResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"#\n\x0fGetEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\"7\n\x10GetEventResponse\x12#\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x14.kith.event.v1.Event\"\xb7\x01\n\x11ListEventsRequest\x12*\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1a.kith.event.v1.EventFilter\x12\x16\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03\x12#\n\x05order\x18\x03 \x01(\x0e\x32\x14.kith.event.v1.Order\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x12\n\npage_scope\x18\x06 \x01(\t\"m\n\x12ListEventsResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.kith.event.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10scanned_position\x18\x03 \x01(\x03\" \n\x10GetCursorRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"%\n\x11GetCursorResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\"3\n\x11SaveCursorRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\"&\n\x12SaveCursorResponse\x12\x10\n\x08position\x18\x01 \x01(\x03*I\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x13\n\x0fORDER_ASCENDING\x10\x01\x12\x14\n\x10ORDER_DESCENDING\x10\x02\x32\xcd\x04\n\x0c\x45ventService\x12K\n\x08LogEvent\x12\x1e.kith.event.v1.LogEventRequest\x1a\x1f.kith.event.v1.LogEventResponse\x12N\n\tLogEvents\x12\x1f.kith.event.v1.LogEventsRequest\x1a .kith.event.v1.LogEventsResponse\x12]\n\x0e\x42\x61tchLogEvents\x12$.kith.event.v1.BatchLogEventsRequest\x1a%.kith.event.v1.BatchLogEventsResponse\x12K\n\x08GetEvent\x12\x1e.kith.event.v1.GetEventRequest\x1a\x1f.kith.event.v1.GetEventResponse\x12Q\n\nListEvents\x12 .kith.event.v1.ListEventsRequest\x1a!.kith.event.v1.ListEventsResponse\x12N\n\tGetCursor\x12\x1f.kith.event.v1.GetCursorRequest\x1a .kith.event.v1.GetCursorResponse\x12Q\n\nSaveCursor\x12 .kith.event.v1.SaveCursorRequest\x1a!.kith.event.v1.SaveCursorResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!kith/event/v1/event_service.proto\x12\rkith.event.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x19kith/event/v1/event.proto\x1a\x1ekith/event/v1/projection.proto\"9\n\x0fLogEventRequest\x12&\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x17.kith.event.v1.NewEvent\"=\n\x10LogEventResponse\x12)\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x1a.kith.event.v1.LoggedEvent\";\n\x10LogEventsRequest\x12\'\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x17.kith.event.v1.NewEvent\"?\n\x11LogEventsResponse\x12*\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1a.kith.event.v1.LoggedEvent\"J\n\x15\x42\x61tchLogEventsRequest\x12\x31\n\x08requests\x18\x01 \x03(\x0b\x32\x1f.kith.event.v1.LogEventsRequest\"I\n\x16\x42\x61tchLogEventsResponse\x12/\n\x07results\x18\x01 \x03(\x0b\x32\x1e.kith.event.v1.LogEventsResult\"w\n\x0fLogEventsResult\x12\x34\n\x08response\x18\x01 \x01(\x0b\x32 .kith.event.v1.LogEventsResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"P\n\x13IngestEventsRequest\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\'\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x17.kith.event.v1.NewEvent\"\x8e\x01\n\x14IngestEventsResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12\x34\n\x08response\x18\x02 \x01(\x0b\x32 .kith.event.v1.LogEventsResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"#\n\x0fGetEventRequest\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\"7\n\x10GetEventResponse\x12#\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x14.kith.event.v1.Event\"\xb7\x01\n\x11ListEventsRequest\x12*\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1a.kith.event.v1.EventFilter\x12\x16\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03\x12#\n\x05order\x18\x03 \x01(\x0e\x32\x14.kith.event.v1.Order\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x12\n\npage_scope\x18\x06 \x01(\t\"m\n\x12ListEventsResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.kith.event.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x18\n\x10scanned_position\x18\x03 \x01(\x03\"\xb4\x01\n\x13SearchEventsRequest\x12*\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1a.kith.event.v1.EventFilter\x12\r\n\x05query\x18\x02 \x01(\t\x12\'\n\x04mode\x18\x03 \x01(\x0e\x32\x19.kith.event.v1.SearchMode\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x12\n\npage_scope\x18\x06 \x01(\t\"U\n\x14SearchEventsResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.kith.event.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xe8\x01\n\x14GetEventStatsRequest\x12(\n\x04\x66rom\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x02to\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x62ucket\x18\x03 \x01(\x0e\x32\x1a.kith.event.v1.StatsBucket\x12\x13\n\x0b\x65vent_types\x18\x04 \x03(\t\x12\x11\n\tplatforms\x18\x05 \x03(\t\x12\x15\n\rby_event_type\x18\x06 \x01(\x08\x12\x13\n\x0b\x62y_platform\x18\x07 \x01(\x08\"Q\n\x15GetEventStatsResponse\x12)\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x19.kith.event.v1.EventCount\x12\r\n\x05total\x18\x02 \x01(\x03\"l\n\nEventCount\x12)\n\x05start\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nevent_type\x18\x02 \x01(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\"\x95\x01\n\x16SubscribeEventsRequest\x12*\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1a.kith.event.v1.EventFilter\x12\x18\n\x0e\x66rom_beginning\x18\x02 \x01(\x08H\x00\x12\x12\n\x08\x66rom_now\x18\x03 \x01(\x08H\x00\x12\x18\n\x0e\x61\x66ter_position\x18\x04 \x01(\x03H\x00\x42\x07\n\x05start\"\x80\x01\n\x17SubscribeEventsResponse\x12-\n\x04mark\x18\x01 \x01(\x0e\x32\x1f.kith.event.v1.SubscriptionMark\x12$\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x14.kith.event.v1.Event\x12\x10\n\x08position\x18\x03 \x01(\x03\" \n\x10GetCursorRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"%\n\x11GetCursorResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\"J\n\x11SaveCursorRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x15\n\rfencing_token\x18\x03 \x01(\x03\"&\n\x12SaveCursorResponse\x12\x10\n\x08position\x18\x01 \x01(\x03\"[\n\x14\x41\x63quireCursorRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05owner\x18\x02 \x01(\t\x12&\n\x03ttl\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"p\n\x15\x41\x63quireCursorResponse\x12\x15\n\rfencing_token\x18\x01 \x01(\x03\x12\x10\n\x08position\x18\x02 \x01(\x03\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\";\n\x14ReleaseCursorRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\")\n\x15ReleaseCursorResponse\x12\x10\n\x08released\x18\x01 \x01(\x08\"H\n\x17\x44\x65\x66ineProjectionRequest\x12-\n\nprojection\x18\x01 \x01(\x0b\x32\x19.kith.event.v1.Projection\"Z\n\x18\x44\x65\x66ineProjectionResponse\x12-\n\nprojection\x18\x01 \x01(\x0b\x32\x19.kith.event.v1.Projection\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"$\n\x14GetProjectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"F\n\x15GetProjectionResponse\x12-\n\nprojection\x18\x01 \x01(\x0b\x32\x19.kith.event.v1.Projection\"\x18\n\x16ListProjectionsRequest\"I\n\x17ListProjectionsResponse\x12.\n\x0bprojections\x18\x01 \x03(\x0b\x32\x19.kith.event.v1.Projection\"\'\n\x17\x44\x65leteProjectionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"+\n\x18\x44\x65leteProjectionResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\"\xaf\x01\n\x1bListProjectionValuesRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bsubject_ids\x18\x02 \x03(\t\x12\x10\n\x03key\x18\x03 \x01(\tH\x00\x88\x01\x01\x12\x18\n\x10\x63ombine_subjects\x18\x04 \x01(\x08\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\x12\x12\n\npage_scope\x18\x07 \x01(\tB\x06\n\x04_key\"g\n\x1cListProjectionValuesResponse\x12.\n\x06values\x18\x01 \x03(\x0b\x32\x1e.kith.event.v1.ProjectionValue\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"8\n\x13RedactEventsRequest\x12\x11\n\tevent_ids\x18\x01 \x03(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\",\n\x14RedactEventsResponse\x12\x14\n\x0credacted_ids\x18\x01 \x03(\t\"+\n\x14\x45raseSubjectsRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\">\n\x15\x45raseSubjectsResponse\x12\x0e\n\x06\x65rased\x18\x01 \x01(\x03\x12\x15\n\rerased_in_all\x18\x02 \x01(\x03\"+\n\x14\x43ountSubjectsRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\"S\n\x15\x43ountSubjectsResponse\x12\x10\n\x08readable\x18\x01 \x01(\x03\x12\r\n\x05total\x18\x02 \x01(\x03\x12\x19\n\x11projection_values\x18\x03 \x01(\x03\"B\n\x13\x45xportEventsRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\x12\x16\n\x0e\x61\x66ter_position\x18\x02 \x01(\x03\"<\n\x14\x45xportEventsResponse\x12$\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x14.kith.event.v1.Event\"G\n\x13RetainEventsRequest\x12\x0c\n\x04\x64\x61ys\x18\x01 \x01(\x05\x12\x11\n\tdrop_keys\x18\x02 \x01(\x08\x12\x0f\n\x07\x64ry_run\x18\x03 \x01(\x08\"Z\n\x14RetainEventsResponse\x12\x14\n\x0c\x64ropped_days\x18\x01 \x03(\t\x12\x16\n\x0e\x64ropped_events\x18\x02 \x01(\x03\x12\x14\n\x0c\x64ropped_keys\x18\x03 \x01(\x03*I\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x13\n\x0fORDER_ASCENDING\x10\x01\x12\x14\n\x10ORDER_DESCENDING\x10\x02*[\n\nSearchMode\x12\x1b\n\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x15\n\x11SEARCH_MODE_WORDS\x10\x01\x12\x19\n\x15SEARCH_MODE_SUBSTRING\x10\x02*\x87\x01\n\x0bStatsBucket\x12\x1c\n\x18STATS_BUCKET_UNSPECIFIED\x10\x00\x12\x15\n\x11STATS_BUCKET_HOUR\x10\x01\x12\x14\n\x10STATS_BUCKET_DAY\x10\x02\x12\x15\n\x11STATS_BUCKET_WEEK\x10\x03\x12\x16\n\x12STATS_BUCKET_MONTH\x10\x04*\x95\x01\n\x10SubscriptionMark\x12!\n\x1dSUBSCRIPTION_MARK_UNSPECIFIED\x10\x00\x12\x1c\n\x18SUBSCRIPTION_MARK_EVENTS\x10\x01\x12\x1f\n\x1bSUBSCRIPTION_MARK_CAUGHT_UP\x10\x02\x12\x1f\n\x1bSUBSCRIPTION_MARK_HEARTBEAT\x10\x03\x32\xb9\x10\n\x0c\x45ventService\x12K\n\x08LogEvent\x12\x1e.kith.event.v1.LogEventRequest\x1a\x1f.kith.event.v1.LogEventResponse\x12N\n\tLogEvents\x12\x1f.kith.event.v1.LogEventsRequest\x1a .kith.event.v1.LogEventsResponse\x12]\n\x0e\x42\x61tchLogEvents\x12$.kith.event.v1.BatchLogEventsRequest\x1a%.kith.event.v1.BatchLogEventsResponse\x12[\n\x0cIngestEvents\x12\".kith.event.v1.IngestEventsRequest\x1a#.kith.event.v1.IngestEventsResponse(\x01\x30\x01\x12K\n\x08GetEvent\x12\x1e.kith.event.v1.GetEventRequest\x1a\x1f.kith.event.v1.GetEventResponse\x12Q\n\nListEvents\x12 .kith.event.v1.ListEventsRequest\x1a!.kith.event.v1.ListEventsResponse\x12W\n\x0cSearchEvents\x12\".kith.event.v1.SearchEventsRequest\x1a#.kith.event.v1.SearchEventsResponse\x12Z\n\rGetEventStats\x12#.kith.event.v1.GetEventStatsRequest\x1a$.kith.event.v1.GetEventStatsResponse\x12\x62\n\x0fSubscribeEvents\x12%.kith.event.v1.SubscribeEventsRequest\x1a&.kith.event.v1.SubscribeEventsResponse0\x01\x12N\n\tGetCursor\x12\x1f.kith.event.v1.GetCursorRequest\x1a .kith.event.v1.GetCursorResponse\x12Q\n\nSaveCursor\x12 .kith.event.v1.SaveCursorRequest\x1a!.kith.event.v1.SaveCursorResponse\x12Z\n\rAcquireCursor\x12#.kith.event.v1.AcquireCursorRequest\x1a$.kith.event.v1.AcquireCursorResponse\x12Z\n\rReleaseCursor\x12#.kith.event.v1.ReleaseCursorRequest\x1a$.kith.event.v1.ReleaseCursorResponse\x12\x63\n\x10\x44\x65\x66ineProjection\x12&.kith.event.v1.DefineProjectionRequest\x1a\'.kith.event.v1.DefineProjectionResponse\x12Z\n\rGetProjection\x12#.kith.event.v1.GetProjectionRequest\x1a$.kith.event.v1.GetProjectionResponse\x12`\n\x0fListProjections\x12%.kith.event.v1.ListProjectionsRequest\x1a&.kith.event.v1.ListProjectionsResponse\x12\x63\n\x10\x44\x65leteProjection\x12&.kith.event.v1.DeleteProjectionRequest\x1a\'.kith.event.v1.DeleteProjectionResponse\x12o\n\x14ListProjectionValues\x12*.kith.event.v1.ListProjectionValuesRequest\x1a+.kith.event.v1.ListProjectionValuesResponse\x12W\n\x0cRedactEvents\x12\".kith.event.v1.RedactEventsRequest\x1a#.kith.event.v1.RedactEventsResponse\x12Z\n\rEraseSubjects\x12#.kith.event.v1.EraseSubjectsRequest\x1a$.kith.event.v1.EraseSubjectsResponse\x12Z\n\rCountSubjects\x12#.kith.event.v1.CountSubjectsRequest\x1a$.kith.event.v1.CountSubjectsResponse\x12Y\n\x0c\x45xportEvents\x12\".kith.event.v1.ExportEventsRequest\x1a#.kith.event.v1.ExportEventsResponse0\x01\x12W\n\x0cRetainEvents\x12\".kith.event.v1.RetainEventsRequest\x1a#.kith.event.v1.RetainEventsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kith.event.v1.event_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORDER']._serialized_start=1181
-  _globals['_ORDER']._serialized_end=1254
-  _globals['_LOGEVENTREQUEST']._serialized_start=104
-  _globals['_LOGEVENTREQUEST']._serialized_end=161
-  _globals['_LOGEVENTRESPONSE']._serialized_start=163
-  _globals['_LOGEVENTRESPONSE']._serialized_end=224
-  _globals['_LOGEVENTSREQUEST']._serialized_start=226
-  _globals['_LOGEVENTSREQUEST']._serialized_end=285
-  _globals['_LOGEVENTSRESPONSE']._serialized_start=287
-  _globals['_LOGEVENTSRESPONSE']._serialized_end=350
-  _globals['_BATCHLOGEVENTSREQUEST']._serialized_start=352
-  _globals['_BATCHLOGEVENTSREQUEST']._serialized_end=426
-  _globals['_BATCHLOGEVENTSRESPONSE']._serialized_start=428
-  _globals['_BATCHLOGEVENTSRESPONSE']._serialized_end=501
-  _globals['_LOGEVENTSRESULT']._serialized_start=503
-  _globals['_LOGEVENTSRESULT']._serialized_end=622
-  _globals['_GETEVENTREQUEST']._serialized_start=624
-  _globals['_GETEVENTREQUEST']._serialized_end=659
-  _globals['_GETEVENTRESPONSE']._serialized_start=661
-  _globals['_GETEVENTRESPONSE']._serialized_end=716
-  _globals['_LISTEVENTSREQUEST']._serialized_start=719
-  _globals['_LISTEVENTSREQUEST']._serialized_end=902
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=904
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1013
-  _globals['_GETCURSORREQUEST']._serialized_start=1015
-  _globals['_GETCURSORREQUEST']._serialized_end=1047
-  _globals['_GETCURSORRESPONSE']._serialized_start=1049
-  _globals['_GETCURSORRESPONSE']._serialized_end=1086
-  _globals['_SAVECURSORREQUEST']._serialized_start=1088
-  _globals['_SAVECURSORREQUEST']._serialized_end=1139
-  _globals['_SAVECURSORRESPONSE']._serialized_start=1141
-  _globals['_SAVECURSORRESPONSE']._serialized_end=1179
-  _globals['_EVENTSERVICE']._serialized_start=1257
-  _globals['_EVENTSERVICE']._serialized_end=1846
+  _globals['_ORDER']._serialized_start=4204
+  _globals['_ORDER']._serialized_end=4277
+  _globals['_SEARCHMODE']._serialized_start=4279
+  _globals['_SEARCHMODE']._serialized_end=4370
+  _globals['_STATSBUCKET']._serialized_start=4373
+  _globals['_STATSBUCKET']._serialized_end=4508
+  _globals['_SUBSCRIPTIONMARK']._serialized_start=4511
+  _globals['_SUBSCRIPTIONMARK']._serialized_end=4660
+  _globals['_LOGEVENTREQUEST']._serialized_start=201
+  _globals['_LOGEVENTREQUEST']._serialized_end=258
+  _globals['_LOGEVENTRESPONSE']._serialized_start=260
+  _globals['_LOGEVENTRESPONSE']._serialized_end=321
+  _globals['_LOGEVENTSREQUEST']._serialized_start=323
+  _globals['_LOGEVENTSREQUEST']._serialized_end=382
+  _globals['_LOGEVENTSRESPONSE']._serialized_start=384
+  _globals['_LOGEVENTSRESPONSE']._serialized_end=447
+  _globals['_BATCHLOGEVENTSREQUEST']._serialized_start=449
+  _globals['_BATCHLOGEVENTSREQUEST']._serialized_end=523
+  _globals['_BATCHLOGEVENTSRESPONSE']._serialized_start=525
+  _globals['_BATCHLOGEVENTSRESPONSE']._serialized_end=598
+  _globals['_LOGEVENTSRESULT']._serialized_start=600
+  _globals['_LOGEVENTSRESULT']._serialized_end=719
+  _globals['_INGESTEVENTSREQUEST']._serialized_start=721
+  _globals['_INGESTEVENTSREQUEST']._serialized_end=801
+  _globals['_INGESTEVENTSRESPONSE']._serialized_start=804
+  _globals['_INGESTEVENTSRESPONSE']._serialized_end=946
+  _globals['_GETEVENTREQUEST']._serialized_start=948
+  _globals['_GETEVENTREQUEST']._serialized_end=983
+  _globals['_GETEVENTRESPONSE']._serialized_start=985
+  _globals['_GETEVENTRESPONSE']._serialized_end=1040
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1043
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1226
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1228
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1337
+  _globals['_SEARCHEVENTSREQUEST']._serialized_start=1340
+  _globals['_SEARCHEVENTSREQUEST']._serialized_end=1520
+  _globals['_SEARCHEVENTSRESPONSE']._serialized_start=1522
+  _globals['_SEARCHEVENTSRESPONSE']._serialized_end=1607
+  _globals['_GETEVENTSTATSREQUEST']._serialized_start=1610
+  _globals['_GETEVENTSTATSREQUEST']._serialized_end=1842
+  _globals['_GETEVENTSTATSRESPONSE']._serialized_start=1844
+  _globals['_GETEVENTSTATSRESPONSE']._serialized_end=1925
+  _globals['_EVENTCOUNT']._serialized_start=1927
+  _globals['_EVENTCOUNT']._serialized_end=2035
+  _globals['_SUBSCRIBEEVENTSREQUEST']._serialized_start=2038
+  _globals['_SUBSCRIBEEVENTSREQUEST']._serialized_end=2187
+  _globals['_SUBSCRIBEEVENTSRESPONSE']._serialized_start=2190
+  _globals['_SUBSCRIBEEVENTSRESPONSE']._serialized_end=2318
+  _globals['_GETCURSORREQUEST']._serialized_start=2320
+  _globals['_GETCURSORREQUEST']._serialized_end=2352
+  _globals['_GETCURSORRESPONSE']._serialized_start=2354
+  _globals['_GETCURSORRESPONSE']._serialized_end=2391
+  _globals['_SAVECURSORREQUEST']._serialized_start=2393
+  _globals['_SAVECURSORREQUEST']._serialized_end=2467
+  _globals['_SAVECURSORRESPONSE']._serialized_start=2469
+  _globals['_SAVECURSORRESPONSE']._serialized_end=2507
+  _globals['_ACQUIRECURSORREQUEST']._serialized_start=2509
+  _globals['_ACQUIRECURSORREQUEST']._serialized_end=2600
+  _globals['_ACQUIRECURSORRESPONSE']._serialized_start=2602
+  _globals['_ACQUIRECURSORRESPONSE']._serialized_end=2714
+  _globals['_RELEASECURSORREQUEST']._serialized_start=2716
+  _globals['_RELEASECURSORREQUEST']._serialized_end=2775
+  _globals['_RELEASECURSORRESPONSE']._serialized_start=2777
+  _globals['_RELEASECURSORRESPONSE']._serialized_end=2818
+  _globals['_DEFINEPROJECTIONREQUEST']._serialized_start=2820
+  _globals['_DEFINEPROJECTIONREQUEST']._serialized_end=2892
+  _globals['_DEFINEPROJECTIONRESPONSE']._serialized_start=2894
+  _globals['_DEFINEPROJECTIONRESPONSE']._serialized_end=2984
+  _globals['_GETPROJECTIONREQUEST']._serialized_start=2986
+  _globals['_GETPROJECTIONREQUEST']._serialized_end=3022
+  _globals['_GETPROJECTIONRESPONSE']._serialized_start=3024
+  _globals['_GETPROJECTIONRESPONSE']._serialized_end=3094
+  _globals['_LISTPROJECTIONSREQUEST']._serialized_start=3096
+  _globals['_LISTPROJECTIONSREQUEST']._serialized_end=3120
+  _globals['_LISTPROJECTIONSRESPONSE']._serialized_start=3122
+  _globals['_LISTPROJECTIONSRESPONSE']._serialized_end=3195
+  _globals['_DELETEPROJECTIONREQUEST']._serialized_start=3197
+  _globals['_DELETEPROJECTIONREQUEST']._serialized_end=3236
+  _globals['_DELETEPROJECTIONRESPONSE']._serialized_start=3238
+  _globals['_DELETEPROJECTIONRESPONSE']._serialized_end=3281
+  _globals['_LISTPROJECTIONVALUESREQUEST']._serialized_start=3284
+  _globals['_LISTPROJECTIONVALUESREQUEST']._serialized_end=3459
+  _globals['_LISTPROJECTIONVALUESRESPONSE']._serialized_start=3461
+  _globals['_LISTPROJECTIONVALUESRESPONSE']._serialized_end=3564
+  _globals['_REDACTEVENTSREQUEST']._serialized_start=3566
+  _globals['_REDACTEVENTSREQUEST']._serialized_end=3622
+  _globals['_REDACTEVENTSRESPONSE']._serialized_start=3624
+  _globals['_REDACTEVENTSRESPONSE']._serialized_end=3668
+  _globals['_ERASESUBJECTSREQUEST']._serialized_start=3670
+  _globals['_ERASESUBJECTSREQUEST']._serialized_end=3713
+  _globals['_ERASESUBJECTSRESPONSE']._serialized_start=3715
+  _globals['_ERASESUBJECTSRESPONSE']._serialized_end=3777
+  _globals['_COUNTSUBJECTSREQUEST']._serialized_start=3779
+  _globals['_COUNTSUBJECTSREQUEST']._serialized_end=3822
+  _globals['_COUNTSUBJECTSRESPONSE']._serialized_start=3824
+  _globals['_COUNTSUBJECTSRESPONSE']._serialized_end=3907
+  _globals['_EXPORTEVENTSREQUEST']._serialized_start=3909
+  _globals['_EXPORTEVENTSREQUEST']._serialized_end=3975
+  _globals['_EXPORTEVENTSRESPONSE']._serialized_start=3977
+  _globals['_EXPORTEVENTSRESPONSE']._serialized_end=4037
+  _globals['_RETAINEVENTSREQUEST']._serialized_start=4039
+  _globals['_RETAINEVENTSREQUEST']._serialized_end=4110
+  _globals['_RETAINEVENTSRESPONSE']._serialized_start=4112
+  _globals['_RETAINEVENTSRESPONSE']._serialized_end=4202
+  _globals['_EVENTSERVICE']._serialized_start=4663
+  _globals['_EVENTSERVICE']._serialized_end=6768
 # @@protoc_insertion_point(module_scope)

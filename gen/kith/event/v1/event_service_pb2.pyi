@@ -5,11 +5,14 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from kith.event.v1 import event_pb2 as _event_pb2
+from kith.event.v1 import projection_pb2 as _projection_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -44,6 +47,94 @@ ORDER_ASCENDING: Order.ValueType  # 1
 ORDER_DESCENDING: Order.ValueType  # 2
 """Newest first."""
 Global___Order: _TypeAlias = Order  # noqa: Y015
+
+class _SearchMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SearchModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SEARCH_MODE_UNSPECIFIED: _SearchMode.ValueType  # 0
+    """The same as SEARCH_MODE_WORDS."""
+    SEARCH_MODE_WORDS: _SearchMode.ValueType  # 1
+    """Every word of the query, in any order; case does not matter."""
+    SEARCH_MODE_SUBSTRING: _SearchMode.ValueType  # 2
+    """The query as it stands; case does not matter."""
+
+class SearchMode(_SearchMode, metaclass=_SearchModeEnumTypeWrapper):
+    """SearchMode is how a text is looked for."""
+
+SEARCH_MODE_UNSPECIFIED: SearchMode.ValueType  # 0
+"""The same as SEARCH_MODE_WORDS."""
+SEARCH_MODE_WORDS: SearchMode.ValueType  # 1
+"""Every word of the query, in any order; case does not matter."""
+SEARCH_MODE_SUBSTRING: SearchMode.ValueType  # 2
+"""The query as it stands; case does not matter."""
+Global___SearchMode: _TypeAlias = SearchMode  # noqa: Y015
+
+class _StatsBucket:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StatsBucketEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StatsBucket.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STATS_BUCKET_UNSPECIFIED: _StatsBucket.ValueType  # 0
+    """The same as STATS_BUCKET_DAY."""
+    STATS_BUCKET_HOUR: _StatsBucket.ValueType  # 1
+    """An hour."""
+    STATS_BUCKET_DAY: _StatsBucket.ValueType  # 2
+    """A day."""
+    STATS_BUCKET_WEEK: _StatsBucket.ValueType  # 3
+    """A week, from Monday."""
+    STATS_BUCKET_MONTH: _StatsBucket.ValueType  # 4
+    """A month."""
+
+class StatsBucket(_StatsBucket, metaclass=_StatsBucketEnumTypeWrapper):
+    """StatsBucket is a length of time, in UTC."""
+
+STATS_BUCKET_UNSPECIFIED: StatsBucket.ValueType  # 0
+"""The same as STATS_BUCKET_DAY."""
+STATS_BUCKET_HOUR: StatsBucket.ValueType  # 1
+"""An hour."""
+STATS_BUCKET_DAY: StatsBucket.ValueType  # 2
+"""A day."""
+STATS_BUCKET_WEEK: StatsBucket.ValueType  # 3
+"""A week, from Monday."""
+STATS_BUCKET_MONTH: StatsBucket.ValueType  # 4
+"""A month."""
+Global___StatsBucket: _TypeAlias = StatsBucket  # noqa: Y015
+
+class _SubscriptionMark:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SubscriptionMarkEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubscriptionMark.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SUBSCRIPTION_MARK_UNSPECIFIED: _SubscriptionMark.ValueType  # 0
+    """Never sent."""
+    SUBSCRIPTION_MARK_EVENTS: _SubscriptionMark.ValueType  # 1
+    """Events."""
+    SUBSCRIPTION_MARK_CAUGHT_UP: _SubscriptionMark.ValueType  # 2
+    """Everything that was there has been delivered; what follows is new. Sent once, and
+    first where there was nothing.
+    """
+    SUBSCRIPTION_MARK_HEARTBEAT: _SubscriptionMark.ValueType  # 3
+    """Nothing was to be delivered for a while, every 15 seconds."""
+
+class SubscriptionMark(_SubscriptionMark, metaclass=_SubscriptionMarkEnumTypeWrapper):
+    """SubscriptionMark tells what an answer of a subscription is."""
+
+SUBSCRIPTION_MARK_UNSPECIFIED: SubscriptionMark.ValueType  # 0
+"""Never sent."""
+SUBSCRIPTION_MARK_EVENTS: SubscriptionMark.ValueType  # 1
+"""Events."""
+SUBSCRIPTION_MARK_CAUGHT_UP: SubscriptionMark.ValueType  # 2
+"""Everything that was there has been delivered; what follows is new. Sent once, and
+first where there was nothing.
+"""
+SUBSCRIPTION_MARK_HEARTBEAT: SubscriptionMark.ValueType  # 3
+"""Nothing was to be delivered for a while, every 15 seconds."""
+Global___SubscriptionMark: _TypeAlias = SubscriptionMark  # noqa: Y015
 
 @_typing.final
 class LogEventRequest(_message.Message):
@@ -222,6 +313,72 @@ class LogEventsResult(_message.Message):
 Global___LogEventsResult: _TypeAlias = LogEventsResult  # noqa: Y015
 
 @_typing.final
+class IngestEventsRequest(_message.Message):
+    """Request for IngestEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """Chosen by the caller, larger with each request of the stream."""
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.NewEvent]:
+        """One to 1,000 events with different ids, logged together or not at all."""
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        events: _abc.Iterable[_event_pb2.NewEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___IngestEventsRequest: _TypeAlias = IngestEventsRequest  # noqa: Y015
+
+@_typing.final
+class IngestEventsResponse(_message.Message):
+    """Response for IngestEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    sequence: _builtins.int
+    """The request that is answered; all before it are answered too."""
+    @_builtins.property
+    def response(self) -> Global___LogEventsResponse:
+        """All of its events are in the log."""
+
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """None of its new events is, for the reason that the single call would give. The
+        stream goes on.
+        """
+
+    def __init__(
+        self,
+        *,
+        sequence: _builtins.int = ...,
+        response: Global___LogEventsResponse | None = ...,
+        error: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "response", b"response", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["response", "error"]  # noqa: Y015
+    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+
+Global___IngestEventsResponse: _TypeAlias = IngestEventsResponse  # noqa: Y015
+
+@_typing.final
 class GetEventRequest(_message.Message):
     """Request for GetEvent."""
 
@@ -350,6 +507,269 @@ class ListEventsResponse(_message.Message):
 Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
 
 @_typing.final
+class SearchEventsRequest(_message.Message):
+    """Request for SearchEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    QUERY_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PAGE_SCOPE_FIELD_NUMBER: _builtins.int
+    query: _builtins.str
+    """What to look for in the texts of `content`: 1 to 512 characters."""
+    mode: Global___SearchMode.ValueType
+    """How to look."""
+    page_size: _builtins.int
+    """At most this many; 0 means 50, more than 500 means 500."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before. Other fields must not change."""
+    page_scope: _builtins.str
+    """As in ListEventsRequest."""
+    @_builtins.property
+    def filter(self) -> _event_pb2.EventFilter:
+        """The scope: at least subjects, a group, a session, or both ends of a time range of at most
+        31 days.
+        """
+
+    def __init__(
+        self,
+        *,
+        filter: _event_pb2.EventFilter | None = ...,
+        query: _builtins.str = ...,
+        mode: Global___SearchMode.ValueType = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        page_scope: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "mode", b"mode", "page_scope", b"page_scope", "page_size", b"page_size", "page_token", b"page_token", "query", b"query"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchEventsRequest: _TypeAlias = SearchEventsRequest  # noqa: Y015
+
+@_typing.final
+class SearchEventsResponse(_message.Message):
+    """Response for SearchEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page. A page may be short, or empty, and not be the last: each
+    looks at a bounded part of the scope.
+    """
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """One page, newest first."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_event_pb2.Event] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchEventsResponse: _TypeAlias = SearchEventsResponse  # noqa: Y015
+
+@_typing.final
+class GetEventStatsRequest(_message.Message):
+    """Request for GetEventStats."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    BUCKET_FIELD_NUMBER: _builtins.int
+    EVENT_TYPES_FIELD_NUMBER: _builtins.int
+    PLATFORMS_FIELD_NUMBER: _builtins.int
+    BY_EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    BY_PLATFORM_FIELD_NUMBER: _builtins.int
+    bucket: Global___StatsBucket.ValueType
+    """How long a bucket is. At most 1,000 buckets."""
+    by_event_type: _builtins.bool
+    """Whether to tell types apart."""
+    by_platform: _builtins.bool
+    """Whether to tell platforms apart."""
+    @_builtins.property
+    def to(self) -> _timestamp_pb2.Timestamp:
+        """The moment before which events count, rounded up to the end of its bucket. Unset:
+        now.
+        """
+
+    @_builtins.property
+    def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events of any of these types, at most 32."""
+
+    @_builtins.property
+    def platforms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events on any of these platforms, at most 32."""
+
+    def __init__(
+        self,
+        *,
+        to: _timestamp_pb2.Timestamp | None = ...,
+        bucket: Global___StatsBucket.ValueType = ...,
+        event_types: _abc.Iterable[_builtins.str] | None = ...,
+        platforms: _abc.Iterable[_builtins.str] | None = ...,
+        by_event_type: _builtins.bool = ...,
+        by_platform: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "to", b"to"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket", b"bucket", "by_event_type", b"by_event_type", "by_platform", b"by_platform", "event_types", b"event_types", "from", b"from", "platforms", b"platforms", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEventStatsRequest: _TypeAlias = GetEventStatsRequest  # noqa: Y015
+
+@_typing.final
+class GetEventStatsResponse(_message.Message):
+    """Response for GetEventStats."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """How many events in all."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventCount]:
+        """The counts that are not 0, by time, then type, then platform; at most 10,000."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[Global___EventCount] | None = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetEventStatsResponse: _TypeAlias = GetEventStatsResponse  # noqa: Y015
+
+@_typing.final
+class EventCount(_message.Message):
+    """EventCount is how many events there are in a bucket."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    PLATFORM_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    event_type: _builtins.str
+    """Of which type; empty where types are not told apart."""
+    platform: _builtins.str
+    """On which platform; empty where platforms are not told apart."""
+    count: _builtins.int
+    """How many."""
+    @_builtins.property
+    def start(self) -> _timestamp_pb2.Timestamp:
+        """When the bucket starts."""
+
+    def __init__(
+        self,
+        *,
+        start: _timestamp_pb2.Timestamp | None = ...,
+        event_type: _builtins.str = ...,
+        platform: _builtins.str = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "event_type", b"event_type", "platform", b"platform", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventCount: _TypeAlias = EventCount  # noqa: Y015
+
+@_typing.final
+class SubscribeEventsRequest(_message.Message):
+    """Request for SubscribeEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: _builtins.int
+    FROM_BEGINNING_FIELD_NUMBER: _builtins.int
+    FROM_NOW_FIELD_NUMBER: _builtins.int
+    AFTER_POSITION_FIELD_NUMBER: _builtins.int
+    from_beginning: _builtins.bool
+    """With the oldest event that is kept."""
+    from_now: _builtins.bool
+    """With what is committed from now on. The default."""
+    after_position: _builtins.int
+    """With the first event after this position. 0: with the first there ever was."""
+    @_builtins.property
+    def filter(self) -> _event_pb2.EventFilter:
+        """Which events."""
+
+    def __init__(
+        self,
+        *,
+        filter: _event_pb2.EventFilter | None = ...,
+        from_beginning: _builtins.bool = ...,
+        from_now: _builtins.bool = ...,
+        after_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["after_position", b"after_position", "filter", b"filter", "from_beginning", b"from_beginning", "from_now", b"from_now", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_position", b"after_position", "filter", b"filter", "from_beginning", b"from_beginning", "from_now", b"from_now", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_start: _TypeAlias = _typing.Literal["from_beginning", "from_now", "after_position"]  # noqa: Y015
+    _WhichOneofArgType_start: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_start) -> _WhichOneofReturnType_start | None: ...
+
+Global___SubscribeEventsRequest: _TypeAlias = SubscribeEventsRequest  # noqa: Y015
+
+@_typing.final
+class SubscribeEventsResponse(_message.Message):
+    """Response for SubscribeEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MARK_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    mark: Global___SubscriptionMark.ValueType
+    """What it is."""
+    position: _builtins.int
+    """Everything up to this position has been looked at, and what the filter chooses of it was
+    delivered: whoever resumes after it misses nothing.
+    """
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """Events in order; at most 1,000, none in a mark."""
+
+    def __init__(
+        self,
+        *,
+        mark: Global___SubscriptionMark.ValueType = ...,
+        events: _abc.Iterable[_event_pb2.Event] | None = ...,
+        position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "mark", b"mark", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubscribeEventsResponse: _TypeAlias = SubscribeEventsResponse  # noqa: Y015
+
+@_typing.final
 class GetCursorRequest(_message.Message):
     """Request for GetCursor."""
 
@@ -401,19 +821,23 @@ class SaveCursorRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The consumer's name."""
     position: _builtins.int
     """The last position that the consumer is done with."""
+    fencing_token: _builtins.int
+    """The token that AcquireCursor gave; 0 for a cursor that nobody holds."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         position: _builtins.int = ...,
+        fencing_token: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "name", b"name", "position", b"position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -440,3 +864,652 @@ class SaveCursorResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SaveCursorResponse: _TypeAlias = SaveCursorResponse  # noqa: Y015
+
+@_typing.final
+class AcquireCursorRequest(_message.Message):
+    """Request for AcquireCursor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The consumer's name."""
+    owner: _builtins.str
+    """Who takes it: 1 to 128 letters, digits, `_`, `-`, `.` and `:`, different for each
+    process.
+    """
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """For how long: one second to one hour; unset means 30 seconds."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        owner: _builtins.str = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "owner", b"owner", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcquireCursorRequest: _TypeAlias = AcquireCursorRequest  # noqa: Y015
+
+@_typing.final
+class AcquireCursorResponse(_message.Message):
+    """Response for AcquireCursor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    fencing_token: _builtins.int
+    """To be given with each SaveCursor. The same for who held it already."""
+    position: _builtins.int
+    """The last position that the consumer is done with; 0 where nothing was saved yet."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Until when, by the store's clock."""
+
+    def __init__(
+        self,
+        *,
+        fencing_token: _builtins.int = ...,
+        position: _builtins.int = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "fencing_token", b"fencing_token", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AcquireCursorResponse: _TypeAlias = AcquireCursorResponse  # noqa: Y015
+
+@_typing.final
+class ReleaseCursorRequest(_message.Message):
+    """Request for ReleaseCursor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The consumer's name."""
+    fencing_token: _builtins.int
+    """The token that AcquireCursor gave."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        fencing_token: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fencing_token", b"fencing_token", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseCursorRequest: _TypeAlias = ReleaseCursorRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseCursorResponse(_message.Message):
+    """Response for ReleaseCursor."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASED_FIELD_NUMBER: _builtins.int
+    released: _builtins.bool
+    """Whether this call gave it back."""
+    def __init__(
+        self,
+        *,
+        released: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["released", b"released"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseCursorResponse: _TypeAlias = ReleaseCursorResponse  # noqa: Y015
+
+@_typing.final
+class DefineProjectionRequest(_message.Message):
+    """Request for DefineProjection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def projection(self) -> _projection_pb2.Projection:
+        """What to aggregate."""
+
+    def __init__(
+        self,
+        *,
+        projection: _projection_pb2.Projection | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["projection", b"projection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["projection", b"projection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DefineProjectionRequest: _TypeAlias = DefineProjectionRequest  # noqa: Y015
+
+@_typing.final
+class DefineProjectionResponse(_message.Message):
+    """Response for DefineProjection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECTION_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    created: _builtins.bool
+    """Whether this call defined it."""
+    @_builtins.property
+    def projection(self) -> _projection_pb2.Projection:
+        """The projection."""
+
+    def __init__(
+        self,
+        *,
+        projection: _projection_pb2.Projection | None = ...,
+        created: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["projection", b"projection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "projection", b"projection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DefineProjectionResponse: _TypeAlias = DefineProjectionResponse  # noqa: Y015
+
+@_typing.final
+class GetProjectionRequest(_message.Message):
+    """Request for GetProjection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProjectionRequest: _TypeAlias = GetProjectionRequest  # noqa: Y015
+
+@_typing.final
+class GetProjectionResponse(_message.Message):
+    """Response for GetProjection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def projection(self) -> _projection_pb2.Projection:
+        """The projection."""
+
+    def __init__(
+        self,
+        *,
+        projection: _projection_pb2.Projection | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["projection", b"projection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["projection", b"projection"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetProjectionResponse: _TypeAlias = GetProjectionResponse  # noqa: Y015
+
+@_typing.final
+class ListProjectionsRequest(_message.Message):
+    """Request for ListProjections."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProjectionsRequest: _TypeAlias = ListProjectionsRequest  # noqa: Y015
+
+@_typing.final
+class ListProjectionsResponse(_message.Message):
+    """Response for ListProjections."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def projections(self) -> _containers.RepeatedCompositeFieldContainer[_projection_pb2.Projection]:
+        """All of them, by name."""
+
+    def __init__(
+        self,
+        *,
+        projections: _abc.Iterable[_projection_pb2.Projection] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["projections", b"projections"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProjectionsResponse: _TypeAlias = ListProjectionsResponse  # noqa: Y015
+
+@_typing.final
+class DeleteProjectionRequest(_message.Message):
+    """Request for DeleteProjection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteProjectionRequest: _TypeAlias = DeleteProjectionRequest  # noqa: Y015
+
+@_typing.final
+class DeleteProjectionResponse(_message.Message):
+    """Response for DeleteProjection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_FIELD_NUMBER: _builtins.int
+    deleted: _builtins.bool
+    """Whether this call deleted it."""
+    def __init__(
+        self,
+        *,
+        deleted: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteProjectionResponse: _TypeAlias = DeleteProjectionResponse  # noqa: Y015
+
+@_typing.final
+class ListProjectionValuesRequest(_message.Message):
+    """Request for ListProjectionValues."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SUBJECT_IDS_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    COMBINE_SUBJECTS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PAGE_SCOPE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The projection's name."""
+    key: _builtins.str
+    """Only this key; unset means all."""
+    combine_subjects: _builtins.bool
+    """Whether the subjects are one: a value for each key then."""
+    page_size: _builtins.int
+    """At most this many; 0 means 50, more than 1,000 means 1,000."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before. Other fields must not change."""
+    page_scope: _builtins.str
+    """As in ListEventsRequest."""
+    @_builtins.property
+    def subject_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whose values: one to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        subject_ids: _abc.Iterable[_builtins.str] | None = ...,
+        key: _builtins.str | None = ...,
+        combine_subjects: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        page_scope: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_key", b"_key", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_key", b"_key", "combine_subjects", b"combine_subjects", "key", b"key", "name", b"name", "page_scope", b"page_scope", "page_size", b"page_size", "page_token", b"page_token", "subject_ids", b"subject_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__key: _TypeAlias = _typing.Literal["key"]  # noqa: Y015
+    _WhichOneofArgType__key: _TypeAlias = _typing.Literal["_key", b"_key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key) -> _WhichOneofReturnType__key | None: ...
+
+Global___ListProjectionValuesRequest: _TypeAlias = ListProjectionValuesRequest  # noqa: Y015
+
+@_typing.final
+class ListProjectionValuesResponse(_message.Message):
+    """Response for ListProjectionValues."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def values(self) -> _containers.RepeatedCompositeFieldContainer[_projection_pb2.ProjectionValue]:
+        """One page, by key, then by subject."""
+
+    def __init__(
+        self,
+        *,
+        values: _abc.Iterable[_projection_pb2.ProjectionValue] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProjectionValuesResponse: _TypeAlias = ListProjectionValuesResponse  # noqa: Y015
+
+@_typing.final
+class RedactEventsRequest(_message.Message):
+    """Request for RedactEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_IDS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why: 1 to 256 characters. Kept with each event, so it must not tell what is taken
+    away.
+    """
+    @_builtins.property
+    def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which events; one to 1,000. Unknown ids are ignored."""
+
+    def __init__(
+        self,
+        *,
+        event_ids: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_ids", b"event_ids", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedactEventsRequest: _TypeAlias = RedactEventsRequest  # noqa: Y015
+
+@_typing.final
+class RedactEventsResponse(_message.Message):
+    """Response for RedactEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REDACTED_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def redacted_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Those that this call redacted."""
+
+    def __init__(
+        self,
+        *,
+        redacted_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["redacted_ids", b"redacted_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RedactEventsResponse: _TypeAlias = RedactEventsResponse  # noqa: Y015
+
+@_typing.final
+class EraseSubjectsRequest(_message.Message):
+    """Request for EraseSubjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subject_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whom: people and links; one to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        subject_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject_ids", b"subject_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSubjectsRequest: _TypeAlias = EraseSubjectsRequest  # noqa: Y015
+
+@_typing.final
+class EraseSubjectsResponse(_message.Message):
+    """Response for EraseSubjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERASED_FIELD_NUMBER: _builtins.int
+    ERASED_IN_ALL_FIELD_NUMBER: _builtins.int
+    erased: _builtins.int
+    """How many events this call took the content of."""
+    erased_in_all: _builtins.int
+    """How many events about the subjects were erased, by this call and by earlier ones."""
+    def __init__(
+        self,
+        *,
+        erased: _builtins.int = ...,
+        erased_in_all: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erased", b"erased", "erased_in_all", b"erased_in_all"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSubjectsResponse: _TypeAlias = EraseSubjectsResponse  # noqa: Y015
+
+@_typing.final
+class CountSubjectsRequest(_message.Message):
+    """Request for CountSubjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subject_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whom: people and links; one to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        subject_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject_ids", b"subject_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountSubjectsRequest: _TypeAlias = CountSubjectsRequest  # noqa: Y015
+
+@_typing.final
+class CountSubjectsResponse(_message.Message):
+    """Response for CountSubjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READABLE_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    PROJECTION_VALUES_FIELD_NUMBER: _builtins.int
+    readable: _builtins.int
+    """How many events about the subjects still have content or metadata."""
+    total: _builtins.int
+    """How many of them there are, erased ones included."""
+    projection_values: _builtins.int
+    """How many projection values are kept of the subjects."""
+    def __init__(
+        self,
+        *,
+        readable: _builtins.int = ...,
+        total: _builtins.int = ...,
+        projection_values: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["projection_values", b"projection_values", "readable", b"readable", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountSubjectsResponse: _TypeAlias = CountSubjectsResponse  # noqa: Y015
+
+@_typing.final
+class ExportEventsRequest(_message.Message):
+    """Request for ExportEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_IDS_FIELD_NUMBER: _builtins.int
+    AFTER_POSITION_FIELD_NUMBER: _builtins.int
+    after_position: _builtins.int
+    """Only events after this position, to go on after a cut."""
+    @_builtins.property
+    def subject_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whose: people and links; one to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        subject_ids: _abc.Iterable[_builtins.str] | None = ...,
+        after_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_position", b"after_position", "subject_ids", b"subject_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEventsRequest: _TypeAlias = ExportEventsRequest  # noqa: Y015
+
+@_typing.final
+class ExportEventsResponse(_message.Message):
+    """Response for ExportEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
+        """Some events, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        events: _abc.Iterable[_event_pb2.Event] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportEventsResponse: _TypeAlias = ExportEventsResponse  # noqa: Y015
+
+@_typing.final
+class RetainEventsRequest(_message.Message):
+    """Request for RetainEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAYS_FIELD_NUMBER: _builtins.int
+    DROP_KEYS_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    days: _builtins.int
+    """How many whole days before today are kept: 1 to 36,500."""
+    drop_keys: _builtins.bool
+    """Whether the ids of dropped events are forgotten too. A retry of such an event is then
+    logged as new.
+    """
+    dry_run: _builtins.bool
+    """Whether to tell only what would be dropped."""
+    def __init__(
+        self,
+        *,
+        days: _builtins.int = ...,
+        drop_keys: _builtins.bool = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "drop_keys", b"drop_keys", "dry_run", b"dry_run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetainEventsRequest: _TypeAlias = RetainEventsRequest  # noqa: Y015
+
+@_typing.final
+class RetainEventsResponse(_message.Message):
+    """Response for RetainEvents."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DROPPED_DAYS_FIELD_NUMBER: _builtins.int
+    DROPPED_EVENTS_FIELD_NUMBER: _builtins.int
+    DROPPED_KEYS_FIELD_NUMBER: _builtins.int
+    dropped_events: _builtins.int
+    """How many events went with them."""
+    dropped_keys: _builtins.int
+    """How many ids were forgotten."""
+    @_builtins.property
+    def dropped_days(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The days dropped, as `2026-11-21`, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        dropped_days: _abc.Iterable[_builtins.str] | None = ...,
+        dropped_events: _builtins.int = ...,
+        dropped_keys: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_days", b"dropped_days", "dropped_events", b"dropped_events", "dropped_keys", b"dropped_keys"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetainEventsResponse: _TypeAlias = RetainEventsResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class EventServiceStub:
                 request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.BatchLogEventsRequest.SerializeToString,
                 response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.BatchLogEventsResponse.FromString,
                 _registered_method=True)
+        self.IngestEvents = channel.stream_stream(
+                '/kith.event.v1.EventService/IngestEvents',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.IngestEventsRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.IngestEventsResponse.FromString,
+                _registered_method=True)
         self.GetEvent = channel.unary_unary(
                 '/kith.event.v1.EventService/GetEvent',
                 request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.GetEventRequest.SerializeToString,
@@ -60,6 +65,21 @@ class EventServiceStub:
                 request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.ListEventsRequest.SerializeToString,
                 response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.ListEventsResponse.FromString,
                 _registered_method=True)
+        self.SearchEvents = channel.unary_unary(
+                '/kith.event.v1.EventService/SearchEvents',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.SearchEventsRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.SearchEventsResponse.FromString,
+                _registered_method=True)
+        self.GetEventStats = channel.unary_unary(
+                '/kith.event.v1.EventService/GetEventStats',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.GetEventStatsRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.GetEventStatsResponse.FromString,
+                _registered_method=True)
+        self.SubscribeEvents = channel.unary_stream(
+                '/kith.event.v1.EventService/SubscribeEvents',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.SubscribeEventsRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.SubscribeEventsResponse.FromString,
+                _registered_method=True)
         self.GetCursor = channel.unary_unary(
                 '/kith.event.v1.EventService/GetCursor',
                 request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.GetCursorRequest.SerializeToString,
@@ -69,6 +89,66 @@ class EventServiceStub:
                 '/kith.event.v1.EventService/SaveCursor',
                 request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.SaveCursorRequest.SerializeToString,
                 response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.SaveCursorResponse.FromString,
+                _registered_method=True)
+        self.AcquireCursor = channel.unary_unary(
+                '/kith.event.v1.EventService/AcquireCursor',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.AcquireCursorRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.AcquireCursorResponse.FromString,
+                _registered_method=True)
+        self.ReleaseCursor = channel.unary_unary(
+                '/kith.event.v1.EventService/ReleaseCursor',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.ReleaseCursorRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.ReleaseCursorResponse.FromString,
+                _registered_method=True)
+        self.DefineProjection = channel.unary_unary(
+                '/kith.event.v1.EventService/DefineProjection',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.DefineProjectionRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.DefineProjectionResponse.FromString,
+                _registered_method=True)
+        self.GetProjection = channel.unary_unary(
+                '/kith.event.v1.EventService/GetProjection',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.GetProjectionRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.GetProjectionResponse.FromString,
+                _registered_method=True)
+        self.ListProjections = channel.unary_unary(
+                '/kith.event.v1.EventService/ListProjections',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.ListProjectionsRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.ListProjectionsResponse.FromString,
+                _registered_method=True)
+        self.DeleteProjection = channel.unary_unary(
+                '/kith.event.v1.EventService/DeleteProjection',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.DeleteProjectionRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.DeleteProjectionResponse.FromString,
+                _registered_method=True)
+        self.ListProjectionValues = channel.unary_unary(
+                '/kith.event.v1.EventService/ListProjectionValues',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.ListProjectionValuesRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.ListProjectionValuesResponse.FromString,
+                _registered_method=True)
+        self.RedactEvents = channel.unary_unary(
+                '/kith.event.v1.EventService/RedactEvents',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.RedactEventsRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.RedactEventsResponse.FromString,
+                _registered_method=True)
+        self.EraseSubjects = channel.unary_unary(
+                '/kith.event.v1.EventService/EraseSubjects',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.EraseSubjectsRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.EraseSubjectsResponse.FromString,
+                _registered_method=True)
+        self.CountSubjects = channel.unary_unary(
+                '/kith.event.v1.EventService/CountSubjects',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.CountSubjectsRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.CountSubjectsResponse.FromString,
+                _registered_method=True)
+        self.ExportEvents = channel.unary_stream(
+                '/kith.event.v1.EventService/ExportEvents',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.ExportEventsRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.ExportEventsResponse.FromString,
+                _registered_method=True)
+        self.RetainEvents = channel.unary_unary(
+                '/kith.event.v1.EventService/RetainEvents',
+                request_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.RetainEventsRequest.SerializeToString,
+                response_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.RetainEventsResponse.FromString,
                 _registered_method=True)
 
 
@@ -101,6 +181,16 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def IngestEvents(self, request_iterator, context):
+        """IngestEvents takes in a long stream of LogEvents requests and answers each, in
+        order, once it is committed. After a cut, the caller sends again what was not
+        answered: duplicates change nothing. The service reads no further ahead than it
+        can hold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetEvent(self, request, context):
         """GetEvent reads one event. NOT_FOUND, EVENT_NOT_FOUND where there is none.
         """
@@ -110,6 +200,29 @@ class EventServiceServicer:
 
     def ListEvents(self, request, context):
         """ListEvents reads the events that a filter chooses, in order of position.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchEvents(self, request, context):
+        """SearchEvents reads the events of a scope that hold words or a text, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEventStats(self, request, context):
+        """GetEventStats counts events by time bucket, type and platform.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubscribeEvents(self, request, context):
+        """SubscribeEvents answers the events that a filter chooses, first those there are,
+        then each as it is committed: every one once, in order, from any position on.
+        FAILED_PRECONDITION, POSITION_EXPIRED where retention has dropped some of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,7 +238,101 @@ class EventServiceServicer:
 
     def SaveCursor(self, request, context):
         """SaveCursor records how far a named consumer has come. A cursor never goes back:
-        saving an earlier position leaves the later one.
+        saving an earlier position leaves the later one. While somebody holds the cursor,
+        only their fencing token saves; for others it is ABORTED, LEASE_LOST.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcquireCursor(self, request, context):
+        """AcquireCursor takes a cursor for a while, or prolongs that for who holds it
+        already. Whoever acquires it has a fencing token larger than any before; with an
+        older one nothing is saved any more. ABORTED, CURSOR_HELD where somebody else
+        holds it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseCursor(self, request, context):
+        """ReleaseCursor gives a cursor back before its time. Repeating it changes nothing;
+        a token that is not the newest changes nothing either.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DefineProjection(self, request, context):
+        """DefineProjection begins to aggregate: new events at once, older ones in the
+        background. Repeating it answers what is there. ABORTED, PROJECTION_CONFLICT where
+        the name is defined differently.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetProjection(self, request, context):
+        """GetProjection reads a projection's definition and state. NOT_FOUND,
+        PROJECTION_NOT_FOUND where there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProjections(self, request, context):
+        """ListProjections reads every projection, by name; there are at most 64.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteProjection(self, request, context):
+        """DeleteProjection forgets a projection and its values. Repeating it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProjectionValues(self, request, context):
+        """ListProjectionValues reads aggregates, by subject and key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedactEvents(self, request, context):
+        """RedactEvents takes away what events say, for good. Their places stay, and a notice
+        without content is appended for subscribers. Repeating it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseSubjects(self, request, context):
+        """EraseSubjects takes away what was logged about subjects, in steps, and refuses to
+        log about them ever after. Repeating it goes on where it stopped.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountSubjects(self, request, context):
+        """CountSubjects counts what is left of subjects: an independent look after an erasure.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportEvents(self, request, context):
+        """ExportEvents answers every event of subjects, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetainEvents(self, request, context):
+        """RetainEvents drops the partitions of days that are older than is to be kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -149,6 +356,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.BatchLogEventsRequest.FromString,
                     response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.BatchLogEventsResponse.SerializeToString,
             ),
+            'IngestEvents': grpc.stream_stream_rpc_method_handler(
+                    servicer.IngestEvents,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.IngestEventsRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.IngestEventsResponse.SerializeToString,
+            ),
             'GetEvent': grpc.unary_unary_rpc_method_handler(
                     servicer.GetEvent,
                     request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.GetEventRequest.FromString,
@@ -159,6 +371,21 @@ def add_EventServiceServicer_to_server(servicer, server):
                     request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.ListEventsRequest.FromString,
                     response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.ListEventsResponse.SerializeToString,
             ),
+            'SearchEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchEvents,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.SearchEventsRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.SearchEventsResponse.SerializeToString,
+            ),
+            'GetEventStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEventStats,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.GetEventStatsRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.GetEventStatsResponse.SerializeToString,
+            ),
+            'SubscribeEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.SubscribeEvents,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.SubscribeEventsRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.SubscribeEventsResponse.SerializeToString,
+            ),
             'GetCursor': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCursor,
                     request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.GetCursorRequest.FromString,
@@ -168,6 +395,66 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.SaveCursor,
                     request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.SaveCursorRequest.FromString,
                     response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.SaveCursorResponse.SerializeToString,
+            ),
+            'AcquireCursor': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcquireCursor,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.AcquireCursorRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.AcquireCursorResponse.SerializeToString,
+            ),
+            'ReleaseCursor': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseCursor,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.ReleaseCursorRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.ReleaseCursorResponse.SerializeToString,
+            ),
+            'DefineProjection': grpc.unary_unary_rpc_method_handler(
+                    servicer.DefineProjection,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.DefineProjectionRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.DefineProjectionResponse.SerializeToString,
+            ),
+            'GetProjection': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetProjection,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.GetProjectionRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.GetProjectionResponse.SerializeToString,
+            ),
+            'ListProjections': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProjections,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.ListProjectionsRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.ListProjectionsResponse.SerializeToString,
+            ),
+            'DeleteProjection': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteProjection,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.DeleteProjectionRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.DeleteProjectionResponse.SerializeToString,
+            ),
+            'ListProjectionValues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProjectionValues,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.ListProjectionValuesRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.ListProjectionValuesResponse.SerializeToString,
+            ),
+            'RedactEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedactEvents,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.RedactEventsRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.RedactEventsResponse.SerializeToString,
+            ),
+            'EraseSubjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseSubjects,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.EraseSubjectsRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.EraseSubjectsResponse.SerializeToString,
+            ),
+            'CountSubjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountSubjects,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.CountSubjectsRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.CountSubjectsResponse.SerializeToString,
+            ),
+            'ExportEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportEvents,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.ExportEventsRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.ExportEventsResponse.SerializeToString,
+            ),
+            'RetainEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetainEvents,
+                    request_deserializer=kith_dot_event_dot_v1_dot_event__service__pb2.RetainEventsRequest.FromString,
+                    response_serializer=kith_dot_event_dot_v1_dot_event__service__pb2.RetainEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -263,6 +550,33 @@ class EventService:
             _registered_method=True)
 
     @staticmethod
+    def IngestEvents(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/kith.event.v1.EventService/IngestEvents',
+            kith_dot_event_dot_v1_dot_event__service__pb2.IngestEventsRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.IngestEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetEvent(request,
             target,
             options=(),
@@ -317,6 +631,87 @@ class EventService:
             _registered_method=True)
 
     @staticmethod
+    def SearchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/SearchEvents',
+            kith_dot_event_dot_v1_dot_event__service__pb2.SearchEventsRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.SearchEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEventStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/GetEventStats',
+            kith_dot_event_dot_v1_dot_event__service__pb2.GetEventStatsRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.GetEventStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubscribeEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kith.event.v1.EventService/SubscribeEvents',
+            kith_dot_event_dot_v1_dot_event__service__pb2.SubscribeEventsRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.SubscribeEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetCursor(request,
             target,
             options=(),
@@ -360,6 +755,330 @@ class EventService:
             '/kith.event.v1.EventService/SaveCursor',
             kith_dot_event_dot_v1_dot_event__service__pb2.SaveCursorRequest.SerializeToString,
             kith_dot_event_dot_v1_dot_event__service__pb2.SaveCursorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcquireCursor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/AcquireCursor',
+            kith_dot_event_dot_v1_dot_event__service__pb2.AcquireCursorRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.AcquireCursorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseCursor(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/ReleaseCursor',
+            kith_dot_event_dot_v1_dot_event__service__pb2.ReleaseCursorRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.ReleaseCursorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DefineProjection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/DefineProjection',
+            kith_dot_event_dot_v1_dot_event__service__pb2.DefineProjectionRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.DefineProjectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetProjection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/GetProjection',
+            kith_dot_event_dot_v1_dot_event__service__pb2.GetProjectionRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.GetProjectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProjections(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/ListProjections',
+            kith_dot_event_dot_v1_dot_event__service__pb2.ListProjectionsRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.ListProjectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteProjection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/DeleteProjection',
+            kith_dot_event_dot_v1_dot_event__service__pb2.DeleteProjectionRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.DeleteProjectionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProjectionValues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/ListProjectionValues',
+            kith_dot_event_dot_v1_dot_event__service__pb2.ListProjectionValuesRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.ListProjectionValuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedactEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/RedactEvents',
+            kith_dot_event_dot_v1_dot_event__service__pb2.RedactEventsRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.RedactEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseSubjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/EraseSubjects',
+            kith_dot_event_dot_v1_dot_event__service__pb2.EraseSubjectsRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.EraseSubjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountSubjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/CountSubjects',
+            kith_dot_event_dot_v1_dot_event__service__pb2.CountSubjectsRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.CountSubjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kith.event.v1.EventService/ExportEvents',
+            kith_dot_event_dot_v1_dot_event__service__pb2.ExportEventsRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.ExportEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetainEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.event.v1.EventService/RetainEvents',
+            kith_dot_event_dot_v1_dot_event__service__pb2.RetainEventsRequest.SerializeToString,
+            kith_dot_event_dot_v1_dot_event__service__pb2.RetainEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

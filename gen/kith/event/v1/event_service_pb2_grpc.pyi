@@ -46,18 +46,73 @@ class EventServiceStub:
     """BatchLogEvents answers independent LogEvents requests, each with its own result,
     appended in the order given.
     """
+    IngestEvents: _grpc.StreamStreamMultiCallable[_event_service_pb2.IngestEventsRequest, _event_service_pb2.IngestEventsResponse]
+    """IngestEvents takes in a long stream of LogEvents requests and answers each, in
+    order, once it is committed. After a cut, the caller sends again what was not
+    answered: duplicates change nothing. The service reads no further ahead than it
+    can hold.
+    """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]
     """GetEvent reads one event. NOT_FOUND, EVENT_NOT_FOUND where there is none."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
     """ListEvents reads the events that a filter chooses, in order of position."""
+    SearchEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]
+    """SearchEvents reads the events of a scope that hold words or a text, newest first."""
+    GetEventStats: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventStatsRequest, _event_service_pb2.GetEventStatsResponse]
+    """GetEventStats counts events by time bucket, type and platform."""
+    SubscribeEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.SubscribeEventsRequest, _event_service_pb2.SubscribeEventsResponse]
+    """SubscribeEvents answers the events that a filter chooses, first those there are,
+    then each as it is committed: every one once, in order, from any position on.
+    FAILED_PRECONDITION, POSITION_EXPIRED where retention has dropped some of them.
+    """
     GetCursor: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetCursorRequest, _event_service_pb2.GetCursorResponse]
     """GetCursor reads how far a named consumer has come. NOT_FOUND, CURSOR_NOT_FOUND
     where nothing was saved yet.
     """
     SaveCursor: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SaveCursorRequest, _event_service_pb2.SaveCursorResponse]
     """SaveCursor records how far a named consumer has come. A cursor never goes back:
-    saving an earlier position leaves the later one.
+    saving an earlier position leaves the later one. While somebody holds the cursor,
+    only their fencing token saves; for others it is ABORTED, LEASE_LOST.
     """
+    AcquireCursor: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.AcquireCursorRequest, _event_service_pb2.AcquireCursorResponse]
+    """AcquireCursor takes a cursor for a while, or prolongs that for who holds it
+    already. Whoever acquires it has a fencing token larger than any before; with an
+    older one nothing is saved any more. ABORTED, CURSOR_HELD where somebody else
+    holds it.
+    """
+    ReleaseCursor: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ReleaseCursorRequest, _event_service_pb2.ReleaseCursorResponse]
+    """ReleaseCursor gives a cursor back before its time. Repeating it changes nothing;
+    a token that is not the newest changes nothing either.
+    """
+    DefineProjection: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DefineProjectionRequest, _event_service_pb2.DefineProjectionResponse]
+    """DefineProjection begins to aggregate: new events at once, older ones in the
+    background. Repeating it answers what is there. ABORTED, PROJECTION_CONFLICT where
+    the name is defined differently.
+    """
+    GetProjection: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetProjectionRequest, _event_service_pb2.GetProjectionResponse]
+    """GetProjection reads a projection's definition and state. NOT_FOUND,
+    PROJECTION_NOT_FOUND where there is none.
+    """
+    ListProjections: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListProjectionsRequest, _event_service_pb2.ListProjectionsResponse]
+    """ListProjections reads every projection, by name; there are at most 64."""
+    DeleteProjection: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.DeleteProjectionRequest, _event_service_pb2.DeleteProjectionResponse]
+    """DeleteProjection forgets a projection and its values. Repeating it changes nothing."""
+    ListProjectionValues: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListProjectionValuesRequest, _event_service_pb2.ListProjectionValuesResponse]
+    """ListProjectionValues reads aggregates, by subject and key."""
+    RedactEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.RedactEventsRequest, _event_service_pb2.RedactEventsResponse]
+    """RedactEvents takes away what events say, for good. Their places stay, and a notice
+    without content is appended for subscribers. Repeating it changes nothing.
+    """
+    EraseSubjects: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.EraseSubjectsRequest, _event_service_pb2.EraseSubjectsResponse]
+    """EraseSubjects takes away what was logged about subjects, in steps, and refuses to
+    log about them ever after. Repeating it goes on where it stopped.
+    """
+    CountSubjects: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.CountSubjectsRequest, _event_service_pb2.CountSubjectsResponse]
+    """CountSubjects counts what is left of subjects: an independent look after an erasure."""
+    ExportEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]
+    """ExportEvents answers every event of subjects, oldest first."""
+    RetainEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.RetainEventsRequest, _event_service_pb2.RetainEventsResponse]
+    """RetainEvents drops the partitions of days that are older than is to be kept."""
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -77,18 +132,73 @@ class EventServiceAsyncStub(EventServiceStub):
     """BatchLogEvents answers independent LogEvents requests, each with its own result,
     appended in the order given.
     """
+    IngestEvents: _aio.StreamStreamMultiCallable[_event_service_pb2.IngestEventsRequest, _event_service_pb2.IngestEventsResponse]  # type: ignore[assignment]
+    """IngestEvents takes in a long stream of LogEvents requests and answers each, in
+    order, once it is committed. After a cut, the caller sends again what was not
+    answered: duplicates change nothing. The service reads no further ahead than it
+    can hold.
+    """
     GetEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """GetEvent reads one event. NOT_FOUND, EVENT_NOT_FOUND where there is none."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """ListEvents reads the events that a filter chooses, in order of position."""
+    SearchEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]  # type: ignore[assignment]
+    """SearchEvents reads the events of a scope that hold words or a text, newest first."""
+    GetEventStats: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventStatsRequest, _event_service_pb2.GetEventStatsResponse]  # type: ignore[assignment]
+    """GetEventStats counts events by time bucket, type and platform."""
+    SubscribeEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.SubscribeEventsRequest, _event_service_pb2.SubscribeEventsResponse]  # type: ignore[assignment]
+    """SubscribeEvents answers the events that a filter chooses, first those there are,
+    then each as it is committed: every one once, in order, from any position on.
+    FAILED_PRECONDITION, POSITION_EXPIRED where retention has dropped some of them.
+    """
     GetCursor: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetCursorRequest, _event_service_pb2.GetCursorResponse]  # type: ignore[assignment]
     """GetCursor reads how far a named consumer has come. NOT_FOUND, CURSOR_NOT_FOUND
     where nothing was saved yet.
     """
     SaveCursor: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SaveCursorRequest, _event_service_pb2.SaveCursorResponse]  # type: ignore[assignment]
     """SaveCursor records how far a named consumer has come. A cursor never goes back:
-    saving an earlier position leaves the later one.
+    saving an earlier position leaves the later one. While somebody holds the cursor,
+    only their fencing token saves; for others it is ABORTED, LEASE_LOST.
     """
+    AcquireCursor: _aio.UnaryUnaryMultiCallable[_event_service_pb2.AcquireCursorRequest, _event_service_pb2.AcquireCursorResponse]  # type: ignore[assignment]
+    """AcquireCursor takes a cursor for a while, or prolongs that for who holds it
+    already. Whoever acquires it has a fencing token larger than any before; with an
+    older one nothing is saved any more. ABORTED, CURSOR_HELD where somebody else
+    holds it.
+    """
+    ReleaseCursor: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ReleaseCursorRequest, _event_service_pb2.ReleaseCursorResponse]  # type: ignore[assignment]
+    """ReleaseCursor gives a cursor back before its time. Repeating it changes nothing;
+    a token that is not the newest changes nothing either.
+    """
+    DefineProjection: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DefineProjectionRequest, _event_service_pb2.DefineProjectionResponse]  # type: ignore[assignment]
+    """DefineProjection begins to aggregate: new events at once, older ones in the
+    background. Repeating it answers what is there. ABORTED, PROJECTION_CONFLICT where
+    the name is defined differently.
+    """
+    GetProjection: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetProjectionRequest, _event_service_pb2.GetProjectionResponse]  # type: ignore[assignment]
+    """GetProjection reads a projection's definition and state. NOT_FOUND,
+    PROJECTION_NOT_FOUND where there is none.
+    """
+    ListProjections: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListProjectionsRequest, _event_service_pb2.ListProjectionsResponse]  # type: ignore[assignment]
+    """ListProjections reads every projection, by name; there are at most 64."""
+    DeleteProjection: _aio.UnaryUnaryMultiCallable[_event_service_pb2.DeleteProjectionRequest, _event_service_pb2.DeleteProjectionResponse]  # type: ignore[assignment]
+    """DeleteProjection forgets a projection and its values. Repeating it changes nothing."""
+    ListProjectionValues: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListProjectionValuesRequest, _event_service_pb2.ListProjectionValuesResponse]  # type: ignore[assignment]
+    """ListProjectionValues reads aggregates, by subject and key."""
+    RedactEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.RedactEventsRequest, _event_service_pb2.RedactEventsResponse]  # type: ignore[assignment]
+    """RedactEvents takes away what events say, for good. Their places stay, and a notice
+    without content is appended for subscribers. Repeating it changes nothing.
+    """
+    EraseSubjects: _aio.UnaryUnaryMultiCallable[_event_service_pb2.EraseSubjectsRequest, _event_service_pb2.EraseSubjectsResponse]  # type: ignore[assignment]
+    """EraseSubjects takes away what was logged about subjects, in steps, and refuses to
+    log about them ever after. Repeating it goes on where it stopped.
+    """
+    CountSubjects: _aio.UnaryUnaryMultiCallable[_event_service_pb2.CountSubjectsRequest, _event_service_pb2.CountSubjectsResponse]  # type: ignore[assignment]
+    """CountSubjects counts what is left of subjects: an independent look after an erasure."""
+    ExportEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]  # type: ignore[assignment]
+    """ExportEvents answers every event of subjects, oldest first."""
+    RetainEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.RetainEventsRequest, _event_service_pb2.RetainEventsResponse]  # type: ignore[assignment]
+    """RetainEvents drops the partitions of days that are older than is to be kept."""
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     """EventService keeps the append-only log of everything that happened."""
@@ -125,6 +235,18 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def IngestEvents(
+        self,
+        request_iterator: _MaybeAsyncIterator[_event_service_pb2.IngestEventsRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_event_service_pb2.IngestEventsResponse], _abc.AsyncIterator[_event_service_pb2.IngestEventsResponse]]:
+        """IngestEvents takes in a long stream of LogEvents requests and answers each, in
+        order, once it is committed. After a cut, the caller sends again what was not
+        answered: duplicates change nothing. The service reads no further ahead than it
+        can hold.
+        """
+
+    @_abc_1.abstractmethod
     def GetEvent(
         self,
         request: _event_service_pb2.GetEventRequest,
@@ -139,6 +261,33 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.ListEventsResponse, _abc.Awaitable[_event_service_pb2.ListEventsResponse]]:
         """ListEvents reads the events that a filter chooses, in order of position."""
+
+    @_abc_1.abstractmethod
+    def SearchEvents(
+        self,
+        request: _event_service_pb2.SearchEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.SearchEventsResponse, _abc.Awaitable[_event_service_pb2.SearchEventsResponse]]:
+        """SearchEvents reads the events of a scope that hold words or a text, newest first."""
+
+    @_abc_1.abstractmethod
+    def GetEventStats(
+        self,
+        request: _event_service_pb2.GetEventStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.GetEventStatsResponse, _abc.Awaitable[_event_service_pb2.GetEventStatsResponse]]:
+        """GetEventStats counts events by time bucket, type and platform."""
+
+    @_abc_1.abstractmethod
+    def SubscribeEvents(
+        self,
+        request: _event_service_pb2.SubscribeEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_event_service_pb2.SubscribeEventsResponse], _abc.AsyncIterator[_event_service_pb2.SubscribeEventsResponse]]:
+        """SubscribeEvents answers the events that a filter chooses, first those there are,
+        then each as it is committed: every one once, in order, from any position on.
+        FAILED_PRECONDITION, POSITION_EXPIRED where retention has dropped some of them.
+        """
 
     @_abc_1.abstractmethod
     def GetCursor(
@@ -157,7 +306,119 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.SaveCursorResponse, _abc.Awaitable[_event_service_pb2.SaveCursorResponse]]:
         """SaveCursor records how far a named consumer has come. A cursor never goes back:
-        saving an earlier position leaves the later one.
+        saving an earlier position leaves the later one. While somebody holds the cursor,
+        only their fencing token saves; for others it is ABORTED, LEASE_LOST.
         """
+
+    @_abc_1.abstractmethod
+    def AcquireCursor(
+        self,
+        request: _event_service_pb2.AcquireCursorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.AcquireCursorResponse, _abc.Awaitable[_event_service_pb2.AcquireCursorResponse]]:
+        """AcquireCursor takes a cursor for a while, or prolongs that for who holds it
+        already. Whoever acquires it has a fencing token larger than any before; with an
+        older one nothing is saved any more. ABORTED, CURSOR_HELD where somebody else
+        holds it.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseCursor(
+        self,
+        request: _event_service_pb2.ReleaseCursorRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.ReleaseCursorResponse, _abc.Awaitable[_event_service_pb2.ReleaseCursorResponse]]:
+        """ReleaseCursor gives a cursor back before its time. Repeating it changes nothing;
+        a token that is not the newest changes nothing either.
+        """
+
+    @_abc_1.abstractmethod
+    def DefineProjection(
+        self,
+        request: _event_service_pb2.DefineProjectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.DefineProjectionResponse, _abc.Awaitable[_event_service_pb2.DefineProjectionResponse]]:
+        """DefineProjection begins to aggregate: new events at once, older ones in the
+        background. Repeating it answers what is there. ABORTED, PROJECTION_CONFLICT where
+        the name is defined differently.
+        """
+
+    @_abc_1.abstractmethod
+    def GetProjection(
+        self,
+        request: _event_service_pb2.GetProjectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.GetProjectionResponse, _abc.Awaitable[_event_service_pb2.GetProjectionResponse]]:
+        """GetProjection reads a projection's definition and state. NOT_FOUND,
+        PROJECTION_NOT_FOUND where there is none.
+        """
+
+    @_abc_1.abstractmethod
+    def ListProjections(
+        self,
+        request: _event_service_pb2.ListProjectionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.ListProjectionsResponse, _abc.Awaitable[_event_service_pb2.ListProjectionsResponse]]:
+        """ListProjections reads every projection, by name; there are at most 64."""
+
+    @_abc_1.abstractmethod
+    def DeleteProjection(
+        self,
+        request: _event_service_pb2.DeleteProjectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.DeleteProjectionResponse, _abc.Awaitable[_event_service_pb2.DeleteProjectionResponse]]:
+        """DeleteProjection forgets a projection and its values. Repeating it changes nothing."""
+
+    @_abc_1.abstractmethod
+    def ListProjectionValues(
+        self,
+        request: _event_service_pb2.ListProjectionValuesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.ListProjectionValuesResponse, _abc.Awaitable[_event_service_pb2.ListProjectionValuesResponse]]:
+        """ListProjectionValues reads aggregates, by subject and key."""
+
+    @_abc_1.abstractmethod
+    def RedactEvents(
+        self,
+        request: _event_service_pb2.RedactEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.RedactEventsResponse, _abc.Awaitable[_event_service_pb2.RedactEventsResponse]]:
+        """RedactEvents takes away what events say, for good. Their places stay, and a notice
+        without content is appended for subscribers. Repeating it changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseSubjects(
+        self,
+        request: _event_service_pb2.EraseSubjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.EraseSubjectsResponse, _abc.Awaitable[_event_service_pb2.EraseSubjectsResponse]]:
+        """EraseSubjects takes away what was logged about subjects, in steps, and refuses to
+        log about them ever after. Repeating it goes on where it stopped.
+        """
+
+    @_abc_1.abstractmethod
+    def CountSubjects(
+        self,
+        request: _event_service_pb2.CountSubjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.CountSubjectsResponse, _abc.Awaitable[_event_service_pb2.CountSubjectsResponse]]:
+        """CountSubjects counts what is left of subjects: an independent look after an erasure."""
+
+    @_abc_1.abstractmethod
+    def ExportEvents(
+        self,
+        request: _event_service_pb2.ExportEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_event_service_pb2.ExportEventsResponse], _abc.AsyncIterator[_event_service_pb2.ExportEventsResponse]]:
+        """ExportEvents answers every event of subjects, oldest first."""
+
+    @_abc_1.abstractmethod
+    def RetainEvents(
+        self,
+        request: _event_service_pb2.RetainEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_event_service_pb2.RetainEventsResponse, _abc.Awaitable[_event_service_pb2.RetainEventsResponse]]:
+        """RetainEvents drops the partitions of days that are older than is to be kept."""
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

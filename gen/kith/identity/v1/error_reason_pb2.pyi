@@ -48,6 +48,56 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The store cannot be reached; try again after RetryInfo's delay. UNAVAILABLE.
     Details: RetryInfo.
     """
+    ERROR_REASON_IDEMPOTENCY_CONFLICT: _ErrorReason.ValueType  # 9
+    """An id was used before, for something with another body. ABORTED. Metadata: the
+    name of the id, such as `person_id`, and the id.
+    """
+    ERROR_REASON_VERIFICATION_NOT_FOUND: _ErrorReason.ValueType  # 10
+    """There is no such link verification, or it is not this caller's. NOT_FOUND.
+    Metadata: `verification_id`.
+    """
+    ERROR_REASON_VERIFICATION_FAILED: _ErrorReason.ValueType  # 11
+    """The code is wrong. FAILED_PRECONDITION. Metadata: `verification_id`,
+    `tries_left`.
+    """
+    ERROR_REASON_VERIFICATION_EXPIRED: _ErrorReason.ValueType  # 12
+    """The verification has expired, or all of its tries are used up; start another.
+    FAILED_PRECONDITION. Metadata: `verification_id`.
+    """
+    ERROR_REASON_VERIFICATION_THROTTLED: _ErrorReason.ValueType  # 13
+    """Too many verifications of this platform id, or for this person, were started of
+    late. RESOURCE_EXHAUSTED. Details: RetryInfo.
+    """
+    ERROR_REASON_MERGE_NOT_FOUND: _ErrorReason.ValueType  # 14
+    """There is no such merge. NOT_FOUND. Metadata: `merge_id`."""
+    ERROR_REASON_NOT_MERGED: _ErrorReason.ValueType  # 15
+    """The person is not merged into anybody. FAILED_PRECONDITION. Metadata:
+    `person_id`.
+    """
+    ERROR_REASON_TOO_MANY_SUBJECTS: _ErrorReason.ValueType  # 16
+    """The person would have more than 1,000 subjects, which is the most that a reader
+    of events takes. FAILED_PRECONDITION. Metadata: `person_id`.
+    """
+    ERROR_REASON_GROUP_NOT_FOUND: _ErrorReason.ValueType  # 17
+    """There is no such group. NOT_FOUND. Metadata: `group_id`."""
+    ERROR_REASON_SESSION_NOT_FOUND: _ErrorReason.ValueType  # 18
+    """There is no such onboarding session. NOT_FOUND. Metadata: `session_id`."""
+    ERROR_REASON_SESSION_EXPIRED: _ErrorReason.ValueType  # 19
+    """The onboarding session has expired. FAILED_PRECONDITION. Metadata: `session_id`."""
+    ERROR_REASON_SESSION_CLAIMED: _ErrorReason.ValueType  # 20
+    """The onboarding session was claimed. FAILED_PRECONDITION. Metadata: `session_id`;
+    never by whom.
+    """
+    ERROR_REASON_ERASURE_NOT_FOUND: _ErrorReason.ValueType  # 21
+    """There is no such erasure. NOT_FOUND. Metadata: `erasure_id`."""
+    ERROR_REASON_ERASURE_OUT_OF_ORDER: _ErrorReason.ValueType  # 22
+    """A step of an erasure was recorded before the step that it follows.
+    FAILED_PRECONDITION. Metadata: `erasure_id`.
+    """
+    ERROR_REASON_PERSON_ERASING: _ErrorReason.ValueType  # 23
+    """The person is being erased; nothing about them changes any more.
+    FAILED_PRECONDITION. Metadata: `person_id`, `erasure_id`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `google.rpc.ErrorInfo.reason` of IdentityService, in the
@@ -80,5 +130,55 @@ RESOURCE_EXHAUSTED. Details: RetryInfo.
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 8
 """The store cannot be reached; try again after RetryInfo's delay. UNAVAILABLE.
 Details: RetryInfo.
+"""
+ERROR_REASON_IDEMPOTENCY_CONFLICT: ErrorReason.ValueType  # 9
+"""An id was used before, for something with another body. ABORTED. Metadata: the
+name of the id, such as `person_id`, and the id.
+"""
+ERROR_REASON_VERIFICATION_NOT_FOUND: ErrorReason.ValueType  # 10
+"""There is no such link verification, or it is not this caller's. NOT_FOUND.
+Metadata: `verification_id`.
+"""
+ERROR_REASON_VERIFICATION_FAILED: ErrorReason.ValueType  # 11
+"""The code is wrong. FAILED_PRECONDITION. Metadata: `verification_id`,
+`tries_left`.
+"""
+ERROR_REASON_VERIFICATION_EXPIRED: ErrorReason.ValueType  # 12
+"""The verification has expired, or all of its tries are used up; start another.
+FAILED_PRECONDITION. Metadata: `verification_id`.
+"""
+ERROR_REASON_VERIFICATION_THROTTLED: ErrorReason.ValueType  # 13
+"""Too many verifications of this platform id, or for this person, were started of
+late. RESOURCE_EXHAUSTED. Details: RetryInfo.
+"""
+ERROR_REASON_MERGE_NOT_FOUND: ErrorReason.ValueType  # 14
+"""There is no such merge. NOT_FOUND. Metadata: `merge_id`."""
+ERROR_REASON_NOT_MERGED: ErrorReason.ValueType  # 15
+"""The person is not merged into anybody. FAILED_PRECONDITION. Metadata:
+`person_id`.
+"""
+ERROR_REASON_TOO_MANY_SUBJECTS: ErrorReason.ValueType  # 16
+"""The person would have more than 1,000 subjects, which is the most that a reader
+of events takes. FAILED_PRECONDITION. Metadata: `person_id`.
+"""
+ERROR_REASON_GROUP_NOT_FOUND: ErrorReason.ValueType  # 17
+"""There is no such group. NOT_FOUND. Metadata: `group_id`."""
+ERROR_REASON_SESSION_NOT_FOUND: ErrorReason.ValueType  # 18
+"""There is no such onboarding session. NOT_FOUND. Metadata: `session_id`."""
+ERROR_REASON_SESSION_EXPIRED: ErrorReason.ValueType  # 19
+"""The onboarding session has expired. FAILED_PRECONDITION. Metadata: `session_id`."""
+ERROR_REASON_SESSION_CLAIMED: ErrorReason.ValueType  # 20
+"""The onboarding session was claimed. FAILED_PRECONDITION. Metadata: `session_id`;
+never by whom.
+"""
+ERROR_REASON_ERASURE_NOT_FOUND: ErrorReason.ValueType  # 21
+"""There is no such erasure. NOT_FOUND. Metadata: `erasure_id`."""
+ERROR_REASON_ERASURE_OUT_OF_ORDER: ErrorReason.ValueType  # 22
+"""A step of an erasure was recorded before the step that it follows.
+FAILED_PRECONDITION. Metadata: `erasure_id`.
+"""
+ERROR_REASON_PERSON_ERASING: ErrorReason.ValueType  # 23
+"""The person is being erased; nothing about them changes any more.
+FAILED_PRECONDITION. Metadata: `person_id`, `erasure_id`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -46,6 +46,11 @@ class IdentityServiceStub:
                 request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.BatchRegisterPersonsRequest.SerializeToString,
                 response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.BatchRegisterPersonsResponse.FromString,
                 _registered_method=True)
+        self.CreatePerson = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/CreatePerson',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.CreatePersonRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.CreatePersonResponse.FromString,
+                _registered_method=True)
         self.GetPerson = channel.unary_unary(
                 '/kith.identity.v1.IdentityService/GetPerson',
                 request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetPersonRequest.SerializeToString,
@@ -55,6 +60,11 @@ class IdentityServiceStub:
                 '/kith.identity.v1.IdentityService/BatchGetPersons',
                 request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.BatchGetPersonsRequest.SerializeToString,
                 response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.BatchGetPersonsResponse.FromString,
+                _registered_method=True)
+        self.ListPersons = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/ListPersons',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListPersonsRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListPersonsResponse.FromString,
                 _registered_method=True)
         self.UpdatePerson = channel.unary_unary(
                 '/kith.identity.v1.IdentityService/UpdatePerson',
@@ -76,6 +86,21 @@ class IdentityServiceStub:
                 request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.LinkIdentityRequest.SerializeToString,
                 response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.LinkIdentityResponse.FromString,
                 _registered_method=True)
+        self.UnlinkIdentity = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/UnlinkIdentity',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UnlinkIdentityRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UnlinkIdentityResponse.FromString,
+                _registered_method=True)
+        self.StartLinkVerification = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/StartLinkVerification',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.StartLinkVerificationRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.StartLinkVerificationResponse.FromString,
+                _registered_method=True)
+        self.ConfirmLinkVerification = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/ConfirmLinkVerification',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ConfirmLinkVerificationRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ConfirmLinkVerificationResponse.FromString,
+                _registered_method=True)
         self.ListLinks = channel.unary_unary(
                 '/kith.identity.v1.IdentityService/ListLinks',
                 request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListLinksRequest.SerializeToString,
@@ -90,6 +115,106 @@ class IdentityServiceStub:
                 '/kith.identity.v1.IdentityService/ListPendingRegistrations',
                 request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListPendingRegistrationsRequest.SerializeToString,
                 response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListPendingRegistrationsResponse.FromString,
+                _registered_method=True)
+        self.MergePersons = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/MergePersons',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.MergePersonsRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.MergePersonsResponse.FromString,
+                _registered_method=True)
+        self.UnmergePersons = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/UnmergePersons',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UnmergePersonsRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UnmergePersonsResponse.FromString,
+                _registered_method=True)
+        self.SetConsent = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/SetConsent',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.SetConsentRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.SetConsentResponse.FromString,
+                _registered_method=True)
+        self.GetConsent = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/GetConsent',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetConsentRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetConsentResponse.FromString,
+                _registered_method=True)
+        self.ListConsentHistory = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/ListConsentHistory',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListConsentHistoryRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListConsentHistoryResponse.FromString,
+                _registered_method=True)
+        self.CreateGroup = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/CreateGroup',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.CreateGroupRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.CreateGroupResponse.FromString,
+                _registered_method=True)
+        self.GetGroup = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/GetGroup',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetGroupRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetGroupResponse.FromString,
+                _registered_method=True)
+        self.UpdateGroup = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/UpdateGroup',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UpdateGroupRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UpdateGroupResponse.FromString,
+                _registered_method=True)
+        self.AddGroupMember = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/AddGroupMember',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.AddGroupMemberRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.AddGroupMemberResponse.FromString,
+                _registered_method=True)
+        self.RemoveGroupMember = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/RemoveGroupMember',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.RemoveGroupMemberRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.RemoveGroupMemberResponse.FromString,
+                _registered_method=True)
+        self.ListGroupMembers = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/ListGroupMembers',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListGroupMembersRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListGroupMembersResponse.FromString,
+                _registered_method=True)
+        self.ListGroups = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/ListGroups',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListGroupsRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListGroupsResponse.FromString,
+                _registered_method=True)
+        self.CreateSession = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/CreateSession',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.CreateSessionRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.CreateSessionResponse.FromString,
+                _registered_method=True)
+        self.UpdateSession = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/UpdateSession',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UpdateSessionRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UpdateSessionResponse.FromString,
+                _registered_method=True)
+        self.GetSession = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/GetSession',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetSessionRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetSessionResponse.FromString,
+                _registered_method=True)
+        self.ClaimSession = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/ClaimSession',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ClaimSessionRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ClaimSessionResponse.FromString,
+                _registered_method=True)
+        self.StartErasure = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/StartErasure',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.StartErasureRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.StartErasureResponse.FromString,
+                _registered_method=True)
+        self.RecordErasureStep = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/RecordErasureStep',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.RecordErasureStepRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.RecordErasureStepResponse.FromString,
+                _registered_method=True)
+        self.GetErasure = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/GetErasure',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetErasureRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetErasureResponse.FromString,
+                _registered_method=True)
+        self.ListErasures = channel.unary_unary(
+                '/kith.identity.v1.IdentityService/ListErasures',
+                request_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListErasuresRequest.SerializeToString,
+                response_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListErasuresResponse.FromString,
                 _registered_method=True)
 
 
@@ -113,8 +238,18 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreatePerson(self, request, context):
+        """CreatePerson creates somebody without a platform id. Repeating it under the same
+        `person_id` answers what the first call did; another body under that id is
+        ABORTED, IDEMPOTENCY_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetPerson(self, request, context):
-        """GetPerson reads one person. NOT_FOUND, PERSON_NOT_FOUND where there is none.
+        """GetPerson reads one person; of somebody who was merged, the person they are now.
+        NOT_FOUND, PERSON_NOT_FOUND where there is none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,6 +257,14 @@ class IdentityServiceServicer:
 
     def BatchGetPersons(self, request, context):
         """BatchGetPersons reads many people; unknown ids are listed, not an error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPersons(self, request, context):
+        """ListPersons reads the people that a filter chooses, in order of creation; those
+        merged into others are not listed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,7 +294,35 @@ class IdentityServiceServicer:
 
     def LinkIdentity(self, request, context):
         """LinkIdentity gives a person one more platform id. Repeating it answers the link
-        that is there. ALREADY_EXISTS, LINK_TAKEN where somebody else holds the id.
+        that is there. Where somebody else holds the id: with proof (`verified`), a holder
+        who was registered automatically is merged into the person, so that the past of
+        the id becomes theirs; otherwise ALREADY_EXISTS, LINK_TAKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnlinkIdentity(self, request, context):
+        """UnlinkIdentity ends a tenure; its past stays with the person. Repeating it answers
+        the ended link.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartLinkVerification(self, request, context):
+        """StartLinkVerification makes a short code that proves, once the app has carried it
+        over the platform and back, that a person owns a platform id.
+        RESOURCE_EXHAUSTED, VERIFICATION_THROTTLED where that is asked for too often.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmLinkVerification(self, request, context):
+        """ConfirmLinkVerification links the id with proof if the code is right. Repeating
+        it answers the link. FAILED_PRECONDITION, VERIFICATION_FAILED for a wrong code,
+        VERIFICATION_EXPIRED after ten minutes or five wrong codes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -181,6 +352,163 @@ class IdentityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MergePersons(self, request, context):
+        """MergePersons makes the source, with everyone merged into it, an alias of the
+        target. Nothing is rewritten, so it can be undone. Two who are one already, in
+        whichever direction, stay as they are.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnmergePersons(self, request, context):
+        """UnmergePersons undoes a merge, for everything written in between too. Repeating it
+        changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetConsent(self, request, context):
+        """SetConsent records decisions. Those on somebody merged apply to each of those
+        merged, and stay theirs when the merge is undone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConsent(self, request, context):
+        """GetConsent reads what a person allows now; of people merged, the strictest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListConsentHistory(self, request, context):
+        """ListConsentHistory reads every decision of a person, and of those merged into
+        them, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateGroup(self, request, context):
+        """CreateGroup creates a group. Repeating it under the same `group_id` answers what
+        the first call did; another body under that id is ABORTED, IDEMPOTENCY_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGroup(self, request, context):
+        """GetGroup reads one group. NOT_FOUND, GROUP_NOT_FOUND where there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateGroup(self, request, context):
+        """UpdateGroup changes a group: its name, and its metadata by JSON merge patch.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddGroupMember(self, request, context):
+        """AddGroupMember has a person join, or changes the role of one who has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveGroupMember(self, request, context):
+        """RemoveGroupMember has a person leave, by whichever id they joined. Repeating it
+        changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGroupMembers(self, request, context):
+        """ListGroupMembers reads the people in a group, in order of joining.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListGroups(self, request, context):
+        """ListGroups reads groups, in order of creation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateSession(self, request, context):
+        """CreateSession starts an onboarding session. Repeating it under the same
+        `session_id` answers what the first call did; another body under that id is
+        ABORTED, IDEMPOTENCY_CONFLICT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSession(self, request, context):
+        """UpdateSession changes the data of an open session by JSON merge patch.
+        FAILED_PRECONDITION, SESSION_CLAIMED or SESSION_EXPIRED where it is not open.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSession(self, request, context):
+        """GetSession reads a session; an expired one for a day after, then it is NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimSession(self, request, context):
+        """ClaimSession gives a session's data to a person, by JSON merge patch of their
+        metadata, exactly once. Repeating it for the same person answers the same;
+        for another it is FAILED_PRECONDITION, SESSION_CLAIMED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartErasure(self, request, context):
+        """StartErasure records that a person, with everyone merged into them, is to be
+        erased. From then on their links are ended and nothing about them changes.
+        Repeating it answers the erasure that is there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordErasureStep(self, request, context):
+        """RecordErasureStep records that a stage is done, in the order of ErasureStage.
+        The stage `ERASURE_STAGE_IDENTITY` erases what identity itself holds. Repeating it
+        changes nothing. FAILED_PRECONDITION, ERASURE_OUT_OF_ORDER.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetErasure(self, request, context):
+        """GetErasure reads one erasure. NOT_FOUND, ERASURE_NOT_FOUND where there is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListErasures(self, request, context):
+        """ListErasures reads erasures, oldest first; those running, so that whoever composes
+        the services can go on with them after a crash.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IdentityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -194,6 +522,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.BatchRegisterPersonsRequest.FromString,
                     response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.BatchRegisterPersonsResponse.SerializeToString,
             ),
+            'CreatePerson': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePerson,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.CreatePersonRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.CreatePersonResponse.SerializeToString,
+            ),
             'GetPerson': grpc.unary_unary_rpc_method_handler(
                     servicer.GetPerson,
                     request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetPersonRequest.FromString,
@@ -203,6 +536,11 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.BatchGetPersons,
                     request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.BatchGetPersonsRequest.FromString,
                     response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.BatchGetPersonsResponse.SerializeToString,
+            ),
+            'ListPersons': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPersons,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListPersonsRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListPersonsResponse.SerializeToString,
             ),
             'UpdatePerson': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdatePerson,
@@ -224,6 +562,21 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.LinkIdentityRequest.FromString,
                     response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.LinkIdentityResponse.SerializeToString,
             ),
+            'UnlinkIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnlinkIdentity,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UnlinkIdentityRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UnlinkIdentityResponse.SerializeToString,
+            ),
+            'StartLinkVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartLinkVerification,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.StartLinkVerificationRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.StartLinkVerificationResponse.SerializeToString,
+            ),
+            'ConfirmLinkVerification': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmLinkVerification,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ConfirmLinkVerificationRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ConfirmLinkVerificationResponse.SerializeToString,
+            ),
             'ListLinks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLinks,
                     request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListLinksRequest.FromString,
@@ -238,6 +591,106 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.ListPendingRegistrations,
                     request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListPendingRegistrationsRequest.FromString,
                     response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListPendingRegistrationsResponse.SerializeToString,
+            ),
+            'MergePersons': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergePersons,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.MergePersonsRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.MergePersonsResponse.SerializeToString,
+            ),
+            'UnmergePersons': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnmergePersons,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UnmergePersonsRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UnmergePersonsResponse.SerializeToString,
+            ),
+            'SetConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetConsent,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.SetConsentRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.SetConsentResponse.SerializeToString,
+            ),
+            'GetConsent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsent,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetConsentRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetConsentResponse.SerializeToString,
+            ),
+            'ListConsentHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsentHistory,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListConsentHistoryRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListConsentHistoryResponse.SerializeToString,
+            ),
+            'CreateGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateGroup,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.CreateGroupRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.CreateGroupResponse.SerializeToString,
+            ),
+            'GetGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGroup,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetGroupRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetGroupResponse.SerializeToString,
+            ),
+            'UpdateGroup': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateGroup,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UpdateGroupRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UpdateGroupResponse.SerializeToString,
+            ),
+            'AddGroupMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddGroupMember,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.AddGroupMemberRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.AddGroupMemberResponse.SerializeToString,
+            ),
+            'RemoveGroupMember': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveGroupMember,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.RemoveGroupMemberRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.RemoveGroupMemberResponse.SerializeToString,
+            ),
+            'ListGroupMembers': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGroupMembers,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListGroupMembersRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListGroupMembersResponse.SerializeToString,
+            ),
+            'ListGroups': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListGroups,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListGroupsRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListGroupsResponse.SerializeToString,
+            ),
+            'CreateSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSession,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.CreateSessionRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.CreateSessionResponse.SerializeToString,
+            ),
+            'UpdateSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSession,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UpdateSessionRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.UpdateSessionResponse.SerializeToString,
+            ),
+            'GetSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSession,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetSessionRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetSessionResponse.SerializeToString,
+            ),
+            'ClaimSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimSession,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ClaimSessionRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ClaimSessionResponse.SerializeToString,
+            ),
+            'StartErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartErasure,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.StartErasureRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.StartErasureResponse.SerializeToString,
+            ),
+            'RecordErasureStep': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordErasureStep,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.RecordErasureStepRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.RecordErasureStepResponse.SerializeToString,
+            ),
+            'GetErasure': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetErasure,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetErasureRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.GetErasureResponse.SerializeToString,
+            ),
+            'ListErasures': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListErasures,
+                    request_deserializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListErasuresRequest.FromString,
+                    response_serializer=kith_dot_identity_dot_v1_dot_identity__service__pb2.ListErasuresResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -307,6 +760,33 @@ class IdentityService:
             _registered_method=True)
 
     @staticmethod
+    def CreatePerson(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/CreatePerson',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.CreatePersonRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.CreatePersonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetPerson(request,
             target,
             options=(),
@@ -350,6 +830,33 @@ class IdentityService:
             '/kith.identity.v1.IdentityService/BatchGetPersons',
             kith_dot_identity_dot_v1_dot_identity__service__pb2.BatchGetPersonsRequest.SerializeToString,
             kith_dot_identity_dot_v1_dot_identity__service__pb2.BatchGetPersonsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPersons(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/ListPersons',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ListPersonsRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ListPersonsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -469,6 +976,87 @@ class IdentityService:
             _registered_method=True)
 
     @staticmethod
+    def UnlinkIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/UnlinkIdentity',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.UnlinkIdentityRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.UnlinkIdentityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartLinkVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/StartLinkVerification',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.StartLinkVerificationRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.StartLinkVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmLinkVerification(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/ConfirmLinkVerification',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ConfirmLinkVerificationRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ConfirmLinkVerificationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListLinks(request,
             target,
             options=(),
@@ -539,6 +1127,546 @@ class IdentityService:
             '/kith.identity.v1.IdentityService/ListPendingRegistrations',
             kith_dot_identity_dot_v1_dot_identity__service__pb2.ListPendingRegistrationsRequest.SerializeToString,
             kith_dot_identity_dot_v1_dot_identity__service__pb2.ListPendingRegistrationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergePersons(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/MergePersons',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.MergePersonsRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.MergePersonsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnmergePersons(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/UnmergePersons',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.UnmergePersonsRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.UnmergePersonsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/SetConsent',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.SetConsentRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.SetConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/GetConsent',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.GetConsentRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.GetConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConsentHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/ListConsentHistory',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ListConsentHistoryRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ListConsentHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/CreateGroup',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.CreateGroupRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.CreateGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/GetGroup',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.GetGroupRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.GetGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateGroup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/UpdateGroup',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.UpdateGroupRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.UpdateGroupResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddGroupMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/AddGroupMember',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.AddGroupMemberRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.AddGroupMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveGroupMember(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/RemoveGroupMember',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.RemoveGroupMemberRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.RemoveGroupMemberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGroupMembers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/ListGroupMembers',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ListGroupMembersRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ListGroupMembersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListGroups(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/ListGroups',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ListGroupsRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ListGroupsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/CreateSession',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.CreateSessionRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.CreateSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/UpdateSession',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.UpdateSessionRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.UpdateSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/GetSession',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.GetSessionRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.GetSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/ClaimSession',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ClaimSessionRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ClaimSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/StartErasure',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.StartErasureRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.StartErasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordErasureStep(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/RecordErasureStep',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.RecordErasureStepRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.RecordErasureStepResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetErasure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/GetErasure',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.GetErasureRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.GetErasureResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListErasures(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.identity.v1.IdentityService/ListErasures',
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ListErasuresRequest.SerializeToString,
+            kith_dot_identity_dot_v1_dot_identity__service__pb2.ListErasuresResponse.FromString,
             options,
             channel_credentials,
             insecure,

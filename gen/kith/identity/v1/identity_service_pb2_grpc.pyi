@@ -41,10 +41,21 @@ class IdentityServiceStub:
     """
     BatchRegisterPersons: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.BatchRegisterPersonsRequest, _identity_service_pb2.BatchRegisterPersonsResponse]
     """BatchRegisterPersons answers independent registrations, each with its own result."""
+    CreatePerson: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.CreatePersonRequest, _identity_service_pb2.CreatePersonResponse]
+    """CreatePerson creates somebody without a platform id. Repeating it under the same
+    `person_id` answers what the first call did; another body under that id is
+    ABORTED, IDEMPOTENCY_CONFLICT.
+    """
     GetPerson: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.GetPersonRequest, _identity_service_pb2.GetPersonResponse]
-    """GetPerson reads one person. NOT_FOUND, PERSON_NOT_FOUND where there is none."""
+    """GetPerson reads one person; of somebody who was merged, the person they are now.
+    NOT_FOUND, PERSON_NOT_FOUND where there is none.
+    """
     BatchGetPersons: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.BatchGetPersonsRequest, _identity_service_pb2.BatchGetPersonsResponse]
     """BatchGetPersons reads many people; unknown ids are listed, not an error."""
+    ListPersons: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListPersonsRequest, _identity_service_pb2.ListPersonsResponse]
+    """ListPersons reads the people that a filter chooses, in order of creation; those
+    merged into others are not listed.
+    """
     UpdatePerson: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.UpdatePersonRequest, _identity_service_pb2.UpdatePersonResponse]
     """UpdatePerson changes metadata by JSON merge patch (RFC 7396)."""
     ResolveIdentity: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ResolveIdentityRequest, _identity_service_pb2.ResolveIdentityResponse]
@@ -55,7 +66,23 @@ class IdentityServiceStub:
     """BatchResolveIdentities answers independent questions, each with its own result."""
     LinkIdentity: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.LinkIdentityRequest, _identity_service_pb2.LinkIdentityResponse]
     """LinkIdentity gives a person one more platform id. Repeating it answers the link
-    that is there. ALREADY_EXISTS, LINK_TAKEN where somebody else holds the id.
+    that is there. Where somebody else holds the id: with proof (`verified`), a holder
+    who was registered automatically is merged into the person, so that the past of
+    the id becomes theirs; otherwise ALREADY_EXISTS, LINK_TAKEN.
+    """
+    UnlinkIdentity: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.UnlinkIdentityRequest, _identity_service_pb2.UnlinkIdentityResponse]
+    """UnlinkIdentity ends a tenure; its past stays with the person. Repeating it answers
+    the ended link.
+    """
+    StartLinkVerification: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.StartLinkVerificationRequest, _identity_service_pb2.StartLinkVerificationResponse]
+    """StartLinkVerification makes a short code that proves, once the app has carried it
+    over the platform and back, that a person owns a platform id.
+    RESOURCE_EXHAUSTED, VERIFICATION_THROTTLED where that is asked for too often.
+    """
+    ConfirmLinkVerification: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ConfirmLinkVerificationRequest, _identity_service_pb2.ConfirmLinkVerificationResponse]
+    """ConfirmLinkVerification links the id with proof if the code is right. Repeating
+    it answers the link. FAILED_PRECONDITION, VERIFICATION_FAILED for a wrong code,
+    VERIFICATION_EXPIRED after ten minutes or five wrong codes.
     """
     ListLinks: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListLinksRequest, _identity_service_pb2.ListLinksResponse]
     """ListLinks reads the links of a person, oldest first, ended ones included."""
@@ -67,6 +94,75 @@ class IdentityServiceStub:
     """ListPendingRegistrations reads the links whose registration event is not
     confirmed, oldest first, so that whoever composes the services can log it after
     a crash.
+    """
+    MergePersons: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.MergePersonsRequest, _identity_service_pb2.MergePersonsResponse]
+    """MergePersons makes the source, with everyone merged into it, an alias of the
+    target. Nothing is rewritten, so it can be undone. Two who are one already, in
+    whichever direction, stay as they are.
+    """
+    UnmergePersons: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.UnmergePersonsRequest, _identity_service_pb2.UnmergePersonsResponse]
+    """UnmergePersons undoes a merge, for everything written in between too. Repeating it
+    changes nothing.
+    """
+    SetConsent: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.SetConsentRequest, _identity_service_pb2.SetConsentResponse]
+    """SetConsent records decisions. Those on somebody merged apply to each of those
+    merged, and stay theirs when the merge is undone.
+    """
+    GetConsent: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.GetConsentRequest, _identity_service_pb2.GetConsentResponse]
+    """GetConsent reads what a person allows now; of people merged, the strictest."""
+    ListConsentHistory: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListConsentHistoryRequest, _identity_service_pb2.ListConsentHistoryResponse]
+    """ListConsentHistory reads every decision of a person, and of those merged into
+    them, newest first.
+    """
+    CreateGroup: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.CreateGroupRequest, _identity_service_pb2.CreateGroupResponse]
+    """CreateGroup creates a group. Repeating it under the same `group_id` answers what
+    the first call did; another body under that id is ABORTED, IDEMPOTENCY_CONFLICT.
+    """
+    GetGroup: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.GetGroupRequest, _identity_service_pb2.GetGroupResponse]
+    """GetGroup reads one group. NOT_FOUND, GROUP_NOT_FOUND where there is none."""
+    UpdateGroup: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.UpdateGroupRequest, _identity_service_pb2.UpdateGroupResponse]
+    """UpdateGroup changes a group: its name, and its metadata by JSON merge patch."""
+    AddGroupMember: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.AddGroupMemberRequest, _identity_service_pb2.AddGroupMemberResponse]
+    """AddGroupMember has a person join, or changes the role of one who has."""
+    RemoveGroupMember: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.RemoveGroupMemberRequest, _identity_service_pb2.RemoveGroupMemberResponse]
+    """RemoveGroupMember has a person leave, by whichever id they joined. Repeating it
+    changes nothing.
+    """
+    ListGroupMembers: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListGroupMembersRequest, _identity_service_pb2.ListGroupMembersResponse]
+    """ListGroupMembers reads the people in a group, in order of joining."""
+    ListGroups: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListGroupsRequest, _identity_service_pb2.ListGroupsResponse]
+    """ListGroups reads groups, in order of creation."""
+    CreateSession: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.CreateSessionRequest, _identity_service_pb2.CreateSessionResponse]
+    """CreateSession starts an onboarding session. Repeating it under the same
+    `session_id` answers what the first call did; another body under that id is
+    ABORTED, IDEMPOTENCY_CONFLICT.
+    """
+    UpdateSession: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.UpdateSessionRequest, _identity_service_pb2.UpdateSessionResponse]
+    """UpdateSession changes the data of an open session by JSON merge patch.
+    FAILED_PRECONDITION, SESSION_CLAIMED or SESSION_EXPIRED where it is not open.
+    """
+    GetSession: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.GetSessionRequest, _identity_service_pb2.GetSessionResponse]
+    """GetSession reads a session; an expired one for a day after, then it is NOT_FOUND."""
+    ClaimSession: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ClaimSessionRequest, _identity_service_pb2.ClaimSessionResponse]
+    """ClaimSession gives a session's data to a person, by JSON merge patch of their
+    metadata, exactly once. Repeating it for the same person answers the same;
+    for another it is FAILED_PRECONDITION, SESSION_CLAIMED.
+    """
+    StartErasure: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.StartErasureRequest, _identity_service_pb2.StartErasureResponse]
+    """StartErasure records that a person, with everyone merged into them, is to be
+    erased. From then on their links are ended and nothing about them changes.
+    Repeating it answers the erasure that is there.
+    """
+    RecordErasureStep: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.RecordErasureStepRequest, _identity_service_pb2.RecordErasureStepResponse]
+    """RecordErasureStep records that a stage is done, in the order of ErasureStage.
+    The stage `ERASURE_STAGE_IDENTITY` erases what identity itself holds. Repeating it
+    changes nothing. FAILED_PRECONDITION, ERASURE_OUT_OF_ORDER.
+    """
+    GetErasure: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.GetErasureRequest, _identity_service_pb2.GetErasureResponse]
+    """GetErasure reads one erasure. NOT_FOUND, ERASURE_NOT_FOUND where there is none."""
+    ListErasures: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ListErasuresRequest, _identity_service_pb2.ListErasuresResponse]
+    """ListErasures reads erasures, oldest first; those running, so that whoever composes
+    the services can go on with them after a crash.
     """
 
 @_typing.type_check_only
@@ -82,10 +178,21 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """
     BatchRegisterPersons: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.BatchRegisterPersonsRequest, _identity_service_pb2.BatchRegisterPersonsResponse]  # type: ignore[assignment]
     """BatchRegisterPersons answers independent registrations, each with its own result."""
+    CreatePerson: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.CreatePersonRequest, _identity_service_pb2.CreatePersonResponse]  # type: ignore[assignment]
+    """CreatePerson creates somebody without a platform id. Repeating it under the same
+    `person_id` answers what the first call did; another body under that id is
+    ABORTED, IDEMPOTENCY_CONFLICT.
+    """
     GetPerson: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.GetPersonRequest, _identity_service_pb2.GetPersonResponse]  # type: ignore[assignment]
-    """GetPerson reads one person. NOT_FOUND, PERSON_NOT_FOUND where there is none."""
+    """GetPerson reads one person; of somebody who was merged, the person they are now.
+    NOT_FOUND, PERSON_NOT_FOUND where there is none.
+    """
     BatchGetPersons: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.BatchGetPersonsRequest, _identity_service_pb2.BatchGetPersonsResponse]  # type: ignore[assignment]
     """BatchGetPersons reads many people; unknown ids are listed, not an error."""
+    ListPersons: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListPersonsRequest, _identity_service_pb2.ListPersonsResponse]  # type: ignore[assignment]
+    """ListPersons reads the people that a filter chooses, in order of creation; those
+    merged into others are not listed.
+    """
     UpdatePerson: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.UpdatePersonRequest, _identity_service_pb2.UpdatePersonResponse]  # type: ignore[assignment]
     """UpdatePerson changes metadata by JSON merge patch (RFC 7396)."""
     ResolveIdentity: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ResolveIdentityRequest, _identity_service_pb2.ResolveIdentityResponse]  # type: ignore[assignment]
@@ -96,7 +203,23 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """BatchResolveIdentities answers independent questions, each with its own result."""
     LinkIdentity: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.LinkIdentityRequest, _identity_service_pb2.LinkIdentityResponse]  # type: ignore[assignment]
     """LinkIdentity gives a person one more platform id. Repeating it answers the link
-    that is there. ALREADY_EXISTS, LINK_TAKEN where somebody else holds the id.
+    that is there. Where somebody else holds the id: with proof (`verified`), a holder
+    who was registered automatically is merged into the person, so that the past of
+    the id becomes theirs; otherwise ALREADY_EXISTS, LINK_TAKEN.
+    """
+    UnlinkIdentity: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.UnlinkIdentityRequest, _identity_service_pb2.UnlinkIdentityResponse]  # type: ignore[assignment]
+    """UnlinkIdentity ends a tenure; its past stays with the person. Repeating it answers
+    the ended link.
+    """
+    StartLinkVerification: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.StartLinkVerificationRequest, _identity_service_pb2.StartLinkVerificationResponse]  # type: ignore[assignment]
+    """StartLinkVerification makes a short code that proves, once the app has carried it
+    over the platform and back, that a person owns a platform id.
+    RESOURCE_EXHAUSTED, VERIFICATION_THROTTLED where that is asked for too often.
+    """
+    ConfirmLinkVerification: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ConfirmLinkVerificationRequest, _identity_service_pb2.ConfirmLinkVerificationResponse]  # type: ignore[assignment]
+    """ConfirmLinkVerification links the id with proof if the code is right. Repeating
+    it answers the link. FAILED_PRECONDITION, VERIFICATION_FAILED for a wrong code,
+    VERIFICATION_EXPIRED after ten minutes or five wrong codes.
     """
     ListLinks: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListLinksRequest, _identity_service_pb2.ListLinksResponse]  # type: ignore[assignment]
     """ListLinks reads the links of a person, oldest first, ended ones included."""
@@ -108,6 +231,75 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """ListPendingRegistrations reads the links whose registration event is not
     confirmed, oldest first, so that whoever composes the services can log it after
     a crash.
+    """
+    MergePersons: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.MergePersonsRequest, _identity_service_pb2.MergePersonsResponse]  # type: ignore[assignment]
+    """MergePersons makes the source, with everyone merged into it, an alias of the
+    target. Nothing is rewritten, so it can be undone. Two who are one already, in
+    whichever direction, stay as they are.
+    """
+    UnmergePersons: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.UnmergePersonsRequest, _identity_service_pb2.UnmergePersonsResponse]  # type: ignore[assignment]
+    """UnmergePersons undoes a merge, for everything written in between too. Repeating it
+    changes nothing.
+    """
+    SetConsent: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.SetConsentRequest, _identity_service_pb2.SetConsentResponse]  # type: ignore[assignment]
+    """SetConsent records decisions. Those on somebody merged apply to each of those
+    merged, and stay theirs when the merge is undone.
+    """
+    GetConsent: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.GetConsentRequest, _identity_service_pb2.GetConsentResponse]  # type: ignore[assignment]
+    """GetConsent reads what a person allows now; of people merged, the strictest."""
+    ListConsentHistory: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListConsentHistoryRequest, _identity_service_pb2.ListConsentHistoryResponse]  # type: ignore[assignment]
+    """ListConsentHistory reads every decision of a person, and of those merged into
+    them, newest first.
+    """
+    CreateGroup: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.CreateGroupRequest, _identity_service_pb2.CreateGroupResponse]  # type: ignore[assignment]
+    """CreateGroup creates a group. Repeating it under the same `group_id` answers what
+    the first call did; another body under that id is ABORTED, IDEMPOTENCY_CONFLICT.
+    """
+    GetGroup: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.GetGroupRequest, _identity_service_pb2.GetGroupResponse]  # type: ignore[assignment]
+    """GetGroup reads one group. NOT_FOUND, GROUP_NOT_FOUND where there is none."""
+    UpdateGroup: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.UpdateGroupRequest, _identity_service_pb2.UpdateGroupResponse]  # type: ignore[assignment]
+    """UpdateGroup changes a group: its name, and its metadata by JSON merge patch."""
+    AddGroupMember: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.AddGroupMemberRequest, _identity_service_pb2.AddGroupMemberResponse]  # type: ignore[assignment]
+    """AddGroupMember has a person join, or changes the role of one who has."""
+    RemoveGroupMember: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RemoveGroupMemberRequest, _identity_service_pb2.RemoveGroupMemberResponse]  # type: ignore[assignment]
+    """RemoveGroupMember has a person leave, by whichever id they joined. Repeating it
+    changes nothing.
+    """
+    ListGroupMembers: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListGroupMembersRequest, _identity_service_pb2.ListGroupMembersResponse]  # type: ignore[assignment]
+    """ListGroupMembers reads the people in a group, in order of joining."""
+    ListGroups: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListGroupsRequest, _identity_service_pb2.ListGroupsResponse]  # type: ignore[assignment]
+    """ListGroups reads groups, in order of creation."""
+    CreateSession: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.CreateSessionRequest, _identity_service_pb2.CreateSessionResponse]  # type: ignore[assignment]
+    """CreateSession starts an onboarding session. Repeating it under the same
+    `session_id` answers what the first call did; another body under that id is
+    ABORTED, IDEMPOTENCY_CONFLICT.
+    """
+    UpdateSession: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.UpdateSessionRequest, _identity_service_pb2.UpdateSessionResponse]  # type: ignore[assignment]
+    """UpdateSession changes the data of an open session by JSON merge patch.
+    FAILED_PRECONDITION, SESSION_CLAIMED or SESSION_EXPIRED where it is not open.
+    """
+    GetSession: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.GetSessionRequest, _identity_service_pb2.GetSessionResponse]  # type: ignore[assignment]
+    """GetSession reads a session; an expired one for a day after, then it is NOT_FOUND."""
+    ClaimSession: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ClaimSessionRequest, _identity_service_pb2.ClaimSessionResponse]  # type: ignore[assignment]
+    """ClaimSession gives a session's data to a person, by JSON merge patch of their
+    metadata, exactly once. Repeating it for the same person answers the same;
+    for another it is FAILED_PRECONDITION, SESSION_CLAIMED.
+    """
+    StartErasure: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.StartErasureRequest, _identity_service_pb2.StartErasureResponse]  # type: ignore[assignment]
+    """StartErasure records that a person, with everyone merged into them, is to be
+    erased. From then on their links are ended and nothing about them changes.
+    Repeating it answers the erasure that is there.
+    """
+    RecordErasureStep: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.RecordErasureStepRequest, _identity_service_pb2.RecordErasureStepResponse]  # type: ignore[assignment]
+    """RecordErasureStep records that a stage is done, in the order of ErasureStage.
+    The stage `ERASURE_STAGE_IDENTITY` erases what identity itself holds. Repeating it
+    changes nothing. FAILED_PRECONDITION, ERASURE_OUT_OF_ORDER.
+    """
+    GetErasure: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.GetErasureRequest, _identity_service_pb2.GetErasureResponse]  # type: ignore[assignment]
+    """GetErasure reads one erasure. NOT_FOUND, ERASURE_NOT_FOUND where there is none."""
+    ListErasures: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ListErasuresRequest, _identity_service_pb2.ListErasuresResponse]  # type: ignore[assignment]
+    """ListErasures reads erasures, oldest first; those running, so that whoever composes
+    the services can go on with them after a crash.
     """
 
 class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -134,12 +326,25 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         """BatchRegisterPersons answers independent registrations, each with its own result."""
 
     @_abc_1.abstractmethod
+    def CreatePerson(
+        self,
+        request: _identity_service_pb2.CreatePersonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.CreatePersonResponse, _abc.Awaitable[_identity_service_pb2.CreatePersonResponse]]:
+        """CreatePerson creates somebody without a platform id. Repeating it under the same
+        `person_id` answers what the first call did; another body under that id is
+        ABORTED, IDEMPOTENCY_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
     def GetPerson(
         self,
         request: _identity_service_pb2.GetPersonRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.GetPersonResponse, _abc.Awaitable[_identity_service_pb2.GetPersonResponse]]:
-        """GetPerson reads one person. NOT_FOUND, PERSON_NOT_FOUND where there is none."""
+        """GetPerson reads one person; of somebody who was merged, the person they are now.
+        NOT_FOUND, PERSON_NOT_FOUND where there is none.
+        """
 
     @_abc_1.abstractmethod
     def BatchGetPersons(
@@ -148,6 +353,16 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.BatchGetPersonsResponse, _abc.Awaitable[_identity_service_pb2.BatchGetPersonsResponse]]:
         """BatchGetPersons reads many people; unknown ids are listed, not an error."""
+
+    @_abc_1.abstractmethod
+    def ListPersons(
+        self,
+        request: _identity_service_pb2.ListPersonsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.ListPersonsResponse, _abc.Awaitable[_identity_service_pb2.ListPersonsResponse]]:
+        """ListPersons reads the people that a filter chooses, in order of creation; those
+        merged into others are not listed.
+        """
 
     @_abc_1.abstractmethod
     def UpdatePerson(
@@ -182,7 +397,41 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.LinkIdentityResponse, _abc.Awaitable[_identity_service_pb2.LinkIdentityResponse]]:
         """LinkIdentity gives a person one more platform id. Repeating it answers the link
-        that is there. ALREADY_EXISTS, LINK_TAKEN where somebody else holds the id.
+        that is there. Where somebody else holds the id: with proof (`verified`), a holder
+        who was registered automatically is merged into the person, so that the past of
+        the id becomes theirs; otherwise ALREADY_EXISTS, LINK_TAKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def UnlinkIdentity(
+        self,
+        request: _identity_service_pb2.UnlinkIdentityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.UnlinkIdentityResponse, _abc.Awaitable[_identity_service_pb2.UnlinkIdentityResponse]]:
+        """UnlinkIdentity ends a tenure; its past stays with the person. Repeating it answers
+        the ended link.
+        """
+
+    @_abc_1.abstractmethod
+    def StartLinkVerification(
+        self,
+        request: _identity_service_pb2.StartLinkVerificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.StartLinkVerificationResponse, _abc.Awaitable[_identity_service_pb2.StartLinkVerificationResponse]]:
+        """StartLinkVerification makes a short code that proves, once the app has carried it
+        over the platform and back, that a person owns a platform id.
+        RESOURCE_EXHAUSTED, VERIFICATION_THROTTLED where that is asked for too often.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmLinkVerification(
+        self,
+        request: _identity_service_pb2.ConfirmLinkVerificationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.ConfirmLinkVerificationResponse, _abc.Awaitable[_identity_service_pb2.ConfirmLinkVerificationResponse]]:
+        """ConfirmLinkVerification links the id with proof if the code is right. Repeating
+        it answers the link. FAILED_PRECONDITION, VERIFICATION_FAILED for a wrong code,
+        VERIFICATION_EXPIRED after ten minutes or five wrong codes.
         """
 
     @_abc_1.abstractmethod
@@ -212,6 +461,195 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         """ListPendingRegistrations reads the links whose registration event is not
         confirmed, oldest first, so that whoever composes the services can log it after
         a crash.
+        """
+
+    @_abc_1.abstractmethod
+    def MergePersons(
+        self,
+        request: _identity_service_pb2.MergePersonsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.MergePersonsResponse, _abc.Awaitable[_identity_service_pb2.MergePersonsResponse]]:
+        """MergePersons makes the source, with everyone merged into it, an alias of the
+        target. Nothing is rewritten, so it can be undone. Two who are one already, in
+        whichever direction, stay as they are.
+        """
+
+    @_abc_1.abstractmethod
+    def UnmergePersons(
+        self,
+        request: _identity_service_pb2.UnmergePersonsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.UnmergePersonsResponse, _abc.Awaitable[_identity_service_pb2.UnmergePersonsResponse]]:
+        """UnmergePersons undoes a merge, for everything written in between too. Repeating it
+        changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def SetConsent(
+        self,
+        request: _identity_service_pb2.SetConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.SetConsentResponse, _abc.Awaitable[_identity_service_pb2.SetConsentResponse]]:
+        """SetConsent records decisions. Those on somebody merged apply to each of those
+        merged, and stay theirs when the merge is undone.
+        """
+
+    @_abc_1.abstractmethod
+    def GetConsent(
+        self,
+        request: _identity_service_pb2.GetConsentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.GetConsentResponse, _abc.Awaitable[_identity_service_pb2.GetConsentResponse]]:
+        """GetConsent reads what a person allows now; of people merged, the strictest."""
+
+    @_abc_1.abstractmethod
+    def ListConsentHistory(
+        self,
+        request: _identity_service_pb2.ListConsentHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.ListConsentHistoryResponse, _abc.Awaitable[_identity_service_pb2.ListConsentHistoryResponse]]:
+        """ListConsentHistory reads every decision of a person, and of those merged into
+        them, newest first.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateGroup(
+        self,
+        request: _identity_service_pb2.CreateGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.CreateGroupResponse, _abc.Awaitable[_identity_service_pb2.CreateGroupResponse]]:
+        """CreateGroup creates a group. Repeating it under the same `group_id` answers what
+        the first call did; another body under that id is ABORTED, IDEMPOTENCY_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
+    def GetGroup(
+        self,
+        request: _identity_service_pb2.GetGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.GetGroupResponse, _abc.Awaitable[_identity_service_pb2.GetGroupResponse]]:
+        """GetGroup reads one group. NOT_FOUND, GROUP_NOT_FOUND where there is none."""
+
+    @_abc_1.abstractmethod
+    def UpdateGroup(
+        self,
+        request: _identity_service_pb2.UpdateGroupRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.UpdateGroupResponse, _abc.Awaitable[_identity_service_pb2.UpdateGroupResponse]]:
+        """UpdateGroup changes a group: its name, and its metadata by JSON merge patch."""
+
+    @_abc_1.abstractmethod
+    def AddGroupMember(
+        self,
+        request: _identity_service_pb2.AddGroupMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.AddGroupMemberResponse, _abc.Awaitable[_identity_service_pb2.AddGroupMemberResponse]]:
+        """AddGroupMember has a person join, or changes the role of one who has."""
+
+    @_abc_1.abstractmethod
+    def RemoveGroupMember(
+        self,
+        request: _identity_service_pb2.RemoveGroupMemberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.RemoveGroupMemberResponse, _abc.Awaitable[_identity_service_pb2.RemoveGroupMemberResponse]]:
+        """RemoveGroupMember has a person leave, by whichever id they joined. Repeating it
+        changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def ListGroupMembers(
+        self,
+        request: _identity_service_pb2.ListGroupMembersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.ListGroupMembersResponse, _abc.Awaitable[_identity_service_pb2.ListGroupMembersResponse]]:
+        """ListGroupMembers reads the people in a group, in order of joining."""
+
+    @_abc_1.abstractmethod
+    def ListGroups(
+        self,
+        request: _identity_service_pb2.ListGroupsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.ListGroupsResponse, _abc.Awaitable[_identity_service_pb2.ListGroupsResponse]]:
+        """ListGroups reads groups, in order of creation."""
+
+    @_abc_1.abstractmethod
+    def CreateSession(
+        self,
+        request: _identity_service_pb2.CreateSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.CreateSessionResponse, _abc.Awaitable[_identity_service_pb2.CreateSessionResponse]]:
+        """CreateSession starts an onboarding session. Repeating it under the same
+        `session_id` answers what the first call did; another body under that id is
+        ABORTED, IDEMPOTENCY_CONFLICT.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateSession(
+        self,
+        request: _identity_service_pb2.UpdateSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.UpdateSessionResponse, _abc.Awaitable[_identity_service_pb2.UpdateSessionResponse]]:
+        """UpdateSession changes the data of an open session by JSON merge patch.
+        FAILED_PRECONDITION, SESSION_CLAIMED or SESSION_EXPIRED where it is not open.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSession(
+        self,
+        request: _identity_service_pb2.GetSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.GetSessionResponse, _abc.Awaitable[_identity_service_pb2.GetSessionResponse]]:
+        """GetSession reads a session; an expired one for a day after, then it is NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ClaimSession(
+        self,
+        request: _identity_service_pb2.ClaimSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.ClaimSessionResponse, _abc.Awaitable[_identity_service_pb2.ClaimSessionResponse]]:
+        """ClaimSession gives a session's data to a person, by JSON merge patch of their
+        metadata, exactly once. Repeating it for the same person answers the same;
+        for another it is FAILED_PRECONDITION, SESSION_CLAIMED.
+        """
+
+    @_abc_1.abstractmethod
+    def StartErasure(
+        self,
+        request: _identity_service_pb2.StartErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.StartErasureResponse, _abc.Awaitable[_identity_service_pb2.StartErasureResponse]]:
+        """StartErasure records that a person, with everyone merged into them, is to be
+        erased. From then on their links are ended and nothing about them changes.
+        Repeating it answers the erasure that is there.
+        """
+
+    @_abc_1.abstractmethod
+    def RecordErasureStep(
+        self,
+        request: _identity_service_pb2.RecordErasureStepRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.RecordErasureStepResponse, _abc.Awaitable[_identity_service_pb2.RecordErasureStepResponse]]:
+        """RecordErasureStep records that a stage is done, in the order of ErasureStage.
+        The stage `ERASURE_STAGE_IDENTITY` erases what identity itself holds. Repeating it
+        changes nothing. FAILED_PRECONDITION, ERASURE_OUT_OF_ORDER.
+        """
+
+    @_abc_1.abstractmethod
+    def GetErasure(
+        self,
+        request: _identity_service_pb2.GetErasureRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.GetErasureResponse, _abc.Awaitable[_identity_service_pb2.GetErasureResponse]]:
+        """GetErasure reads one erasure. NOT_FOUND, ERASURE_NOT_FOUND where there is none."""
+
+    @_abc_1.abstractmethod
+    def ListErasures(
+        self,
+        request: _identity_service_pb2.ListErasuresRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.ListErasuresResponse, _abc.Awaitable[_identity_service_pb2.ListErasuresResponse]]:
+        """ListErasures reads erasures, oldest first; those running, so that whoever composes
+        the services can go on with them after a crash.
         """
 
 def add_IdentityServiceServicer_to_server(servicer: IdentityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

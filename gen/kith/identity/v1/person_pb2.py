@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkith/identity/v1/person.proto\x12\x10kith.identity.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\x01\n\x06Person\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_seen_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12*\n\x07\x63onsent\x18\x05 \x01(\x0b\x32\x19.kith.identity.v1.Consent\x12\x13\n\x0bsubject_ids\x18\x06 \x03(\t\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\"\xa6\x01\n\x07\x43onsent\x12\x39\n\x08purposes\x18\x01 \x03(\x0b\x32\'.kith.identity.v1.Consent.PurposesEntry\x12\x0f\n\x07version\x18\x02 \x01(\x03\x1aO\n\rPurposesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0e\x32\x1e.kith.identity.v1.ConsentState:\x02\x38\x01\"\xfd\x01\n\x04Link\x12\x0f\n\x07link_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\x13\n\x0bplatform_id\x18\x04 \x01(\t\x12\x1c\n\x14original_platform_id\x18\x05 \x01(\t\x12\x10\n\x08verified\x18\x06 \x01(\x08\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14registration_pending\x18\t \x01(\x08*{\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONSENT_STATE_UNSET\x10\x01\x12\x19\n\x15\x43ONSENT_STATE_GRANTED\x10\x02\x12\x18\n\x14\x43ONSENT_STATE_DENIED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dkith/identity/v1/person.proto\x12\x10kith.identity.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec\x02\n\x06Person\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12.\n\ncreated_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_seen_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12*\n\x07\x63onsent\x18\x05 \x01(\x0b\x32\x19.kith.identity.v1.Consent\x12\x13\n\x0bsubject_ids\x18\x06 \x03(\t\x12\x0c\n\x04\x65tag\x18\x07 \x01(\t\x12\x12\n\nperson_ids\x18\x08 \x03(\t\x12\x36\n\x0emerged_persons\x18\t \x03(\x0b\x32\x1e.kith.identity.v1.MergedPerson\x12\'\n\x06merges\x18\n \x03(\x0b\x32\x17.kith.identity.v1.Merge\"\x8e\x01\n\x0cMergedPerson\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x10\n\x08merge_id\x18\x02 \x01(\t\x12.\n\ncreated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xbd\x01\n\x05Merge\x12\x10\n\x08merge_id\x18\x01 \x01(\t\x12\x18\n\x10source_person_id\x18\x02 \x01(\t\x12\x18\n\x10target_person_id\x18\x03 \x01(\t\x12-\n\tmerged_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bunmerged_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\xa6\x01\n\x07\x43onsent\x12\x39\n\x08purposes\x18\x01 \x03(\x0b\x32\'.kith.identity.v1.Consent.PurposesEntry\x12\x0f\n\x07version\x18\x02 \x01(\x03\x1aO\n\rPurposesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12-\n\x05value\x18\x02 \x01(\x0e\x32\x1e.kith.identity.v1.ConsentState:\x02\x38\x01\"\xcb\x02\n\x04Link\x12\x0f\n\x07link_id\x18\x01 \x01(\t\x12\x11\n\tperson_id\x18\x02 \x01(\t\x12\x10\n\x08platform\x18\x03 \x01(\t\x12\x13\n\x0bplatform_id\x18\x04 \x01(\t\x12\x1c\n\x14original_platform_id\x18\x05 \x01(\t\x12\x10\n\x08verified\x18\x06 \x01(\x08\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nded_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x14registration_pending\x18\t \x01(\x08\x12/\n\x0bverified_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13verification_method\x18\x0b \x01(\t*{\n\x0c\x43onsentState\x12\x1d\n\x19\x43ONSENT_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43ONSENT_STATE_UNSET\x10\x01\x12\x19\n\x15\x43ONSENT_STATE_GRANTED\x10\x02\x12\x18\n\x14\x43ONSENT_STATE_DENIED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,14 +35,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CONSENT_PURPOSESENTRY']._loaded_options = None
   _globals['_CONSENT_PURPOSESENTRY']._serialized_options = b'8\001'
-  _globals['_CONSENTSTATE']._serialized_start=789
-  _globals['_CONSENTSTATE']._serialized_end=912
+  _globals['_CONSENTSTATE']._serialized_start=1321
+  _globals['_CONSENTSTATE']._serialized_end=1444
   _globals['_PERSON']._serialized_start=115
-  _globals['_PERSON']._serialized_end=362
-  _globals['_CONSENT']._serialized_start=365
-  _globals['_CONSENT']._serialized_end=531
-  _globals['_CONSENT_PURPOSESENTRY']._serialized_start=452
-  _globals['_CONSENT_PURPOSESENTRY']._serialized_end=531
-  _globals['_LINK']._serialized_start=534
-  _globals['_LINK']._serialized_end=787
+  _globals['_PERSON']._serialized_end=479
+  _globals['_MERGEDPERSON']._serialized_start=482
+  _globals['_MERGEDPERSON']._serialized_end=624
+  _globals['_MERGE']._serialized_start=627
+  _globals['_MERGE']._serialized_end=816
+  _globals['_CONSENT']._serialized_start=819
+  _globals['_CONSENT']._serialized_end=985
+  _globals['_CONSENT_PURPOSESENTRY']._serialized_start=906
+  _globals['_CONSENT_PURPOSESENTRY']._serialized_end=985
+  _globals['_LINK']._serialized_start=988
+  _globals['_LINK']._serialized_end=1319
 # @@protoc_insertion_point(module_scope)

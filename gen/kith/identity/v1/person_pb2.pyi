@@ -66,6 +66,9 @@ class Person(_message.Message):
     CONSENT_FIELD_NUMBER: _builtins.int
     SUBJECT_IDS_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    PERSON_IDS_FIELD_NUMBER: _builtins.int
+    MERGED_PERSONS_FIELD_NUMBER: _builtins.int
+    MERGES_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
     """Output only. UUIDv7."""
     etag: _builtins.str
@@ -91,7 +94,24 @@ class Person(_message.Message):
     @_builtins.property
     def subject_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Output only. Under which subjects the person's past is found: the person's own
-        id and the ids of all of their links, ended ones included.
+        id and the ids of all of their links, ended ones included, and the same of
+        everyone merged into the person. At most 1,000.
+        """
+
+    @_builtins.property
+    def person_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Output only. By which ids the person is known: the person's own, then those of
+        everyone merged into them.
+        """
+
+    @_builtins.property
+    def merged_persons(self) -> _containers.RepeatedCompositeFieldContainer[Global___MergedPerson]:
+        """Output only. Those merged into the person now, oldest merge first."""
+
+    @_builtins.property
+    def merges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Merge]:
+        """Output only. Every merge that the person, or anybody merged into them, was part
+        of, oldest first, undone ones included. At most the last 100.
         """
 
     def __init__(
@@ -104,14 +124,101 @@ class Person(_message.Message):
         consent: Global___Consent | None = ...,
         subject_ids: _abc.Iterable[_builtins.str] | None = ...,
         etag: _builtins.str = ...,
+        person_ids: _abc.Iterable[_builtins.str] | None = ...,
+        merged_persons: _abc.Iterable[Global___MergedPerson] | None = ...,
+        merges: _abc.Iterable[Global___Merge] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "created_at", b"created_at", "last_seen_at", b"last_seen_at", "metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "created_at", b"created_at", "etag", b"etag", "last_seen_at", b"last_seen_at", "metadata", b"metadata", "person_id", b"person_id", "subject_ids", b"subject_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consent", b"consent", "created_at", b"created_at", "etag", b"etag", "last_seen_at", b"last_seen_at", "merged_persons", b"merged_persons", "merges", b"merges", "metadata", b"metadata", "person_id", b"person_id", "person_ids", b"person_ids", "subject_ids", b"subject_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Person: _TypeAlias = Person  # noqa: Y015
+
+@_typing.final
+class MergedPerson(_message.Message):
+    """MergedPerson is what somebody was before they were merged into the person."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PERSON_ID_FIELD_NUMBER: _builtins.int
+    MERGE_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    person_id: _builtins.str
+    """By which id they are known."""
+    merge_id: _builtins.str
+    """By which merge they came."""
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When they were created."""
+
+    @_builtins.property
+    def metadata(self) -> _struct_pb2.Struct:
+        """Their own metadata, unchanged by the merge."""
+
+    def __init__(
+        self,
+        *,
+        person_id: _builtins.str = ...,
+        merge_id: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        metadata: _struct_pb2.Struct | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "metadata", b"metadata"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "merge_id", b"merge_id", "metadata", b"metadata", "person_id", b"person_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergedPerson: _TypeAlias = MergedPerson  # noqa: Y015
+
+@_typing.final
+class Merge(_message.Message):
+    """Merge is two people who turned out to be one, until it is undone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MERGE_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_PERSON_ID_FIELD_NUMBER: _builtins.int
+    TARGET_PERSON_ID_FIELD_NUMBER: _builtins.int
+    MERGED_AT_FIELD_NUMBER: _builtins.int
+    UNMERGED_AT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    merge_id: _builtins.str
+    """UUIDv7."""
+    source_person_id: _builtins.str
+    """Who became an alias."""
+    target_person_id: _builtins.str
+    """Whose alias they became."""
+    reason: _builtins.str
+    """Why: `link` where linking with proof did it, else what the caller said."""
+    @_builtins.property
+    def merged_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def unmerged_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was undone; unset while it holds."""
+
+    def __init__(
+        self,
+        *,
+        merge_id: _builtins.str = ...,
+        source_person_id: _builtins.str = ...,
+        target_person_id: _builtins.str = ...,
+        merged_at: _timestamp_pb2.Timestamp | None = ...,
+        unmerged_at: _timestamp_pb2.Timestamp | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["merged_at", b"merged_at", "unmerged_at", b"unmerged_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["merge_id", b"merge_id", "merged_at", b"merged_at", "reason", b"reason", "source_person_id", b"source_person_id", "target_person_id", b"target_person_id", "unmerged_at", b"unmerged_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Merge: _TypeAlias = Merge  # noqa: Y015
 
 @_typing.final
 class Consent(_message.Message):
@@ -181,6 +288,8 @@ class Link(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     ENDED_AT_FIELD_NUMBER: _builtins.int
     REGISTRATION_PENDING_FIELD_NUMBER: _builtins.int
+    VERIFIED_AT_FIELD_NUMBER: _builtins.int
+    VERIFICATION_METHOD_FIELD_NUMBER: _builtins.int
     link_id: _builtins.str
     """Output only. UUIDv7; the subject of what is said through this link."""
     person_id: _builtins.str
@@ -197,6 +306,10 @@ class Link(_message.Message):
     """Output only. Whether the registration event of this link is not yet known to be
     in the event log; see ConfirmRegistrations.
     """
+    verification_method: _builtins.str
+    """How ownership was proven: `code` for a link verification, else what the caller
+    said, such as `oauth`; empty where it was not.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """Output only. When the tenure began."""
@@ -204,6 +317,10 @@ class Link(_message.Message):
     @_builtins.property
     def ended_at(self) -> _timestamp_pb2.Timestamp:
         """Output only. When the tenure ended; unset while it lasts."""
+
+    @_builtins.property
+    def verified_at(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When ownership was proven; unset where it was not."""
 
     def __init__(
         self,
@@ -217,10 +334,12 @@ class Link(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         ended_at: _timestamp_pb2.Timestamp | None = ...,
         registration_pending: _builtins.bool = ...,
+        verified_at: _timestamp_pb2.Timestamp | None = ...,
+        verification_method: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "verified_at", b"verified_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "link_id", b"link_id", "original_platform_id", b"original_platform_id", "person_id", b"person_id", "platform", b"platform", "platform_id", b"platform_id", "registration_pending", b"registration_pending", "verified", b"verified"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "ended_at", b"ended_at", "link_id", b"link_id", "original_platform_id", b"original_platform_id", "person_id", b"person_id", "platform", b"platform", "platform_id", b"platform_id", "registration_pending", b"registration_pending", "verification_method", b"verification_method", "verified", b"verified", "verified_at", b"verified_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,18 +1,16 @@
 """EventService: parse, ask the store (together with whoever else is asking), render."""
 
-from event_svc import wire
-from event_svc.domain import MOST_EVENTS
+from event_svc.domain import DOMAIN
+from event_svc.domain.log import MOST_EVENTS
 from event_svc.intake import Intake, Outcome
-from event_svc.ports import CursorStore, EventStore
+from event_svc.ports.log import CursorStore, EventStore
+from event_svc.wire import log as wire
 from kith.event.v1 import event_service_pb2 as pb
-from kith.event.v1 import event_service_pb2_grpc
 from svckit import batches, fields, pages, rpc
 from svckit.errors import InvalidRequest
 
-DOMAIN = "event.kith"
 
-
-class EventServicer(event_service_pb2_grpc.EventServiceServicer):
+class Log:
     """The contract over its ports; what is logged goes through the intake."""
 
     def __init__(self, events: EventStore, cursors: CursorStore, intake: Intake) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from identity_svc import normalisation
-from identity_svc.domain import (
+from identity_svc.domain.people import (
     Account,
     Consent,
     Identity,

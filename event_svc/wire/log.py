@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from event_svc.domain import (
+from event_svc.domain.log import (
     MOST_EVENTS,
     Append,
     Event,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from event_svc.domain import (
+from event_svc.domain.log import (
     Append,
     BeyondTheLog,
     CursorNotFound,

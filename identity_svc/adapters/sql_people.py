@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from identity_svc.domain import (
+from identity_svc.domain.people import (
     Account,
     EtagMismatch,
     Identity,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from identity_svc.domain import (
+from identity_svc.domain.people import (
     Account,
     Identity,
     Link,

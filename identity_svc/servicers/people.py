@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from identity_svc import wire
-from identity_svc.domain import (
+from identity_svc.domain import DOMAIN
+from identity_svc.domain.people import (
     Account,
     Identity,
     LinkNotFound,
@@ -14,17 +14,15 @@ from identity_svc.domain import (
     Registered,
     Registration,
 )
-from identity_svc.ports import IdentityStore
+from identity_svc.ports.people import IdentityStore
 from identity_svc.presence import Presence
+from identity_svc.wire import people as wire
 from kith.identity.v1 import identity_service_pb2 as pb
-from kith.identity.v1 import identity_service_pb2_grpc
 from svckit import batches, fields, ids, pages, rpc
 from svckit.batcher import Batcher, Size
 
-DOMAIN = "identity.kith"
 
-
-class IdentityServicer(identity_service_pb2_grpc.IdentityServiceServicer):
+class People:
     """Single calls and batches go through the same batchers, one for each hot method."""
 
     def __init__(self, store: IdentityStore, presence: Presence) -> None:
