@@ -29,6 +29,14 @@ class SearchGrants:
         self._account = account
         self._held: dict[Path, int] = {}
         self._original = self._read_record()
+        self._reached: list[Path] = []
+
+    def renew(self) -> None:
+        """Let the user again reach what `ensure` has opened: a chmod by somebody else, while a
+        server runs, takes the grant's effect away.
+        """
+        for folder in list(self._reached):
+            self.ensure(folder)
 
     def ensure(self, folder: Path) -> None:
         """Let the user reach a folder and search it; raises AclUnsupported where that cannot be."""
@@ -46,6 +54,8 @@ class SearchGrants:
             )
             if not granted:
                 acl.write(ancestor, self._granting(ancestor, entries))
+        if folder not in self._reached:
+            self._reached.append(folder)
 
     def revoke(self) -> None:
         """Put every folder back as it was, except those that another stack still needs."""

@@ -122,6 +122,8 @@ class EmbeddedPostgres:
         """
         if self._binaries is None:
             raise RuntimeError("not prepared")
+        if self._grants is not None:
+            self._grants.renew()
         arguments = cluster.arguments(self._binaries, self._data, self._socket, self._settings)
         command = cluster.command(arguments, self._account)
         return replace(

@@ -59,6 +59,21 @@ def test_a_folder_that_is_open_to_all_is_left_alone(closed, tmp_path, nobody):
     grants.revoke()
 
 
+def test_a_grant_that_a_chmod_has_undone_is_renewed(closed, tmp_path, nobody):
+    grants = SearchGrants(tmp_path / "record", nobody)
+    grants.ensure(closed / "inner")
+    closed.chmod(0o700)
+    undone = not may_search(closed, nobody)
+
+    grants.renew()
+
+    assert undone
+    assert may_search(closed, nobody)
+    grants.revoke()
+    assert not may_search(closed, nobody)
+    assert os.listxattr(closed) == []
+
+
 def test_what_a_killed_process_has_opened_is_closed_by_the_next(closed, tmp_path, nobody):
     killed = SearchGrants(tmp_path / "record", nobody)
     killed.ensure(closed)

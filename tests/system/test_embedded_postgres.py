@@ -201,6 +201,23 @@ async def test_a_killed_parent_takes_its_server_along_and_the_next_start_copes(h
     assert not is_there(folder)
 
 
+@as_root
+async def test_a_server_that_died_comes_back_after_a_folder_above_it_was_closed_again(home):
+    postgres = EmbeddedPostgres(home)
+    await postgres.prepare()
+    try:
+        first = await Child.start(await postgres.command(), subprocess.DEVNULL)
+        await postgres.wait_until_ready()
+        home.parent.chmod(0o700)
+        await first.stop()
+
+        second = await Child.start(await postgres.command(), subprocess.DEVNULL)
+        assert await second.alive_through(postgres.wait_until_ready())
+        await second.stop()
+    finally:
+        postgres.close()
+
+
 async def test_a_killed_parent_and_nobody_after_it_leaves_no_server(home):
     parent, told = await a_server(home)
 
