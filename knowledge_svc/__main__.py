@@ -5,16 +5,18 @@ import asyncio
 from kith.knowledge.v1 import knowledge_service_pb2, knowledge_service_pb2_grpc
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.queue import SqlIndexQueue
-from knowledge_svc.adapters.sql import SqlItemStore
+from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
-from knowledge_svc.domain import space_of
+from knowledge_svc.domain import DOMAIN
+from knowledge_svc.domain.items import space_of
 from knowledge_svc.indexer import Indexer, Pace
 from knowledge_svc.ingest import Ingest
-from knowledge_svc.ports import Embedder, VectorIndex
+from knowledge_svc.ports.items import Embedder, VectorIndex
 from knowledge_svc.search import Search
-from knowledge_svc.servicer import DOMAIN, KnowledgeServicer
+from knowledge_svc.servicers.items import Items
 from knowledge_svc.settings import Settings
 from svckit import logs, serve, settings
+from svckit.combining import combined
 from svckit.stores import Store, open_store
 
 SERVICE = knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"].full_name
@@ -30,7 +32,9 @@ def assemble(
     indexer = Indexer(queue, items, index, embedder, space, pace or Pace())
     ingest = Ingest(items, index, space, indexer.wake)
     search = Search(items, queue, index, embedder, space, indexer.progressed)
-    servicer = KnowledgeServicer(items, ingest, search)
+    servicer = combined(
+        knowledge_service_pb2_grpc.KnowledgeServiceServicer, Items(items, ingest, search)
+    )
 
     async def prepare() -> None:
         await store.prepare()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from knowledge_svc import metrics
-from knowledge_svc.domain import Failure, Space, Task, Vector, Write
-from knowledge_svc.ports import Embedder, IndexQueue, ItemStore, Purpose, VectorIndex
+from knowledge_svc.domain.items import Failure, Space, Task, Vector, Write
+from knowledge_svc.ports.items import Embedder, IndexQueue, ItemStore, Purpose, VectorIndex
 from svckit import ids, logs
 from svckit.errors import Unavailable
 

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from knowledge_svc.domain import Entry, IdempotencyConflict, NewItem, Space, Stored
-from knowledge_svc.ports import ItemStore, VectorIndex
+from knowledge_svc.domain.items import Entry, IdempotencyConflict, NewItem, Space, Stored
+from knowledge_svc.ports.items import ItemStore, VectorIndex
 from knowledge_svc.terms import terms_of
 from svckit import ids, logs
 from svckit.batcher import Batcher, Size

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from knowledge_svc import metrics
-from knowledge_svc.domain import (
+from knowledge_svc.domain.items import (
     Candidate,
     Filter,
     Found,
@@ -16,7 +16,7 @@ from knowledge_svc.domain import (
     WordHits,
     Write,
 )
-from knowledge_svc.ports import (
+from knowledge_svc.ports.items import (
     MOST_IDS,
     MOST_MATCHES,
     Embedder,

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import snowballstemmer
 
-from knowledge_svc.domain import Terms
+from knowledge_svc.domain.items import Terms
 
 LONGEST_TERM = 64  # characters; of a longer word its beginning and a hash stand for it
 MOST_QUERY_TERMS = 64

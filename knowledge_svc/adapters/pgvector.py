@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from knowledge_svc.domain import Filter, Match, Space, Vector
+from knowledge_svc.domain.items import Filter, Match, Space, Vector
 from svckit.errors import SqlError, Unavailable
 from svckit.sql import SqlFunctions
 

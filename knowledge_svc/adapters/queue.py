@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from knowledge_svc.domain import Backlog, Failure, Space, Task, Write
+from knowledge_svc.domain.items import Backlog, Failure, Space, Task, Write
 from svckit.sql import SqlFunctions
 
 _MOST_ERROR = 500  # characters of an error that are kept

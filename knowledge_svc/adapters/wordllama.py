@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from knowledge_svc.ports import Purpose
+from knowledge_svc.ports.items import Purpose
 
 MOST_CHARACTERS = 8_000
 

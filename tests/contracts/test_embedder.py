@@ -6,7 +6,7 @@ import math
 import pytest
 
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
-from knowledge_svc.ports import Embedder, Purpose
+from knowledge_svc.ports.items import Embedder, Purpose
 from tests.support.knowledge import wordllama
 
 DOCUMENT, QUERY = Purpose.DOCUMENT, Purpose.QUERY

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from knowledge_svc.adapters.queue import SqlIndexQueue
-from knowledge_svc.adapters.sql import SqlItemStore
-from knowledge_svc.domain import Entry, Failure, Space, Stored, Task, Write
-from knowledge_svc.ports import IndexQueue, ItemStore
+from knowledge_svc.adapters.sql_items import SqlItemStore
+from knowledge_svc.domain.items import Entry, Failure, Space, Stored, Task, Write
+from knowledge_svc.ports.items import IndexQueue, ItemStore
 from svckit import ids, sql
 from tests.support.cluster import Database
 from tests.support.knowledge import an_entry, as_administrator, eventually

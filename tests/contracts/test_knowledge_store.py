@@ -5,15 +5,15 @@ import random
 
 import pytest
 
-from knowledge_svc.adapters.sql import SqlItemStore
-from knowledge_svc.domain import (
+from knowledge_svc.adapters.sql_items import SqlItemStore
+from knowledge_svc.domain.items import (
     Filter,
     IdempotencyConflict,
     KnowledgeNotFound,
     Place,
     Stored,
 )
-from knowledge_svc.ports import ItemStore
+from knowledge_svc.ports.items import ItemStore
 from svckit import ids, sql
 from tests.support.knowledge import an_entry
 

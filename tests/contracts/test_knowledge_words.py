@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from knowledge_svc.adapters.sql import SqlItemStore
-from knowledge_svc.domain import Filter
-from knowledge_svc.ports import ItemStore
+from knowledge_svc.adapters.sql_items import SqlItemStore
+from knowledge_svc.domain.items import Filter
+from knowledge_svc.ports.items import ItemStore
 from knowledge_svc.terms import query_terms, terms_of
 from svckit import ids, sql
 from tests.support.knowledge import an_entry

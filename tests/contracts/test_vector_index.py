@@ -6,8 +6,8 @@ import random
 import pytest
 
 from knowledge_svc.adapters.pgvector import PgvectorIndex
-from knowledge_svc.domain import Filter, Space, Vector
-from knowledge_svc.ports import VectorIndex
+from knowledge_svc.domain.items import Filter, Space, Vector
+from knowledge_svc.ports.items import VectorIndex
 from svckit import ids, sql
 from svckit.errors import Unavailable
 from tests.support.knowledge import eventually

@@ -12,7 +12,7 @@ from google.protobuf import struct_pb2, timestamp_pb2
 
 from kith.knowledge.v1 import knowledge_pb2
 from kith.knowledge.v1 import knowledge_service_pb2 as pb
-from knowledge_svc.domain import Filter
+from knowledge_svc.domain.items import Filter
 from svckit import ids, pages
 from tests.support.knowledge import Stub, a_request, knowledge_service, refusal
 

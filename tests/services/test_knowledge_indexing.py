@@ -13,9 +13,9 @@ from kith.knowledge.v1 import knowledge_service_pb2 as pb
 from knowledge_svc.__main__ import assemble
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.queue import SqlIndexQueue
-from knowledge_svc.adapters.sql import SqlItemStore
+from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
-from knowledge_svc.domain import SpaceMismatch, Task, Vector, space_of
+from knowledge_svc.domain.items import SpaceMismatch, Task, Vector, space_of
 from knowledge_svc.indexer import Indexer, Pace
 from svckit.errors import Unavailable
 from tests.support.cluster import Database

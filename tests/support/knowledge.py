@@ -18,9 +18,9 @@ from kith.knowledge.v1 import knowledge_service_pb2 as pb
 from knowledge_svc.__main__ import SERVICE, assemble
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
-from knowledge_svc.domain import Entry, Filter, Match, NewItem, Space, Vector
+from knowledge_svc.domain.items import Entry, Filter, Match, NewItem, Space, Vector
 from knowledge_svc.indexer import Pace
-from knowledge_svc.ports import Embedder, Purpose, VectorIndex
+from knowledge_svc.ports.items import Embedder, Purpose, VectorIndex
 from knowledge_svc.terms import terms_of
 from svckit import ids, structs
 from svckit.stores import Store

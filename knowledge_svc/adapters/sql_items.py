@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from knowledge_svc.domain import (
+from knowledge_svc.domain.items import (
     Candidate,
     Entry,
     Filter,

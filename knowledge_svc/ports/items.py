@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
-from knowledge_svc.domain import (
+from knowledge_svc.domain.items import (
     Backlog,
     Candidate,
     Entry,

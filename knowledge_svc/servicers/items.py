@@ -1,19 +1,17 @@
 """KnowledgeService: parse, ask, render."""
 
 from kith.knowledge.v1 import knowledge_service_pb2 as pb
-from kith.knowledge.v1 import knowledge_service_pb2_grpc
-from knowledge_svc import wire
-from knowledge_svc.domain import Stored
+from knowledge_svc.domain import DOMAIN
+from knowledge_svc.domain.items import Stored
 from knowledge_svc.ingest import Ingest
-from knowledge_svc.ports import ItemStore
+from knowledge_svc.ports.items import ItemStore
 from knowledge_svc.search import Search
+from knowledge_svc.wire import items as wire
 from svckit import batches, fields, pages, rpc
 from svckit.calls import DEFAULT_SECONDS
 
-DOMAIN = "knowledge.kith"
 
-
-class KnowledgeServicer(knowledge_service_pb2_grpc.KnowledgeServiceServicer):
+class Items:
     """Single stores and batches go through the same batcher."""
 
     def __init__(self, items: ItemStore, ingest: Ingest, search: Search) -> None:

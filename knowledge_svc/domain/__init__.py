@@ -1,0 +1,3 @@
+"""What the service is about, one noun a module: values, pure rules, and errors."""
+
+DOMAIN = "knowledge.kith"

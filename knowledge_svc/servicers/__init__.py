@@ -1,0 +1,1 @@
+"""The contract's methods, one noun a module: parse, ask, render."""

@@ -1,0 +1,1 @@
+"""The contract's messages to the domain, checked on the way, and back."""
