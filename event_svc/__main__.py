@@ -3,10 +3,13 @@
 import asyncio
 
 from event_svc.adapters.sql_log import SqlCursorStore, SqlEventStore
+from event_svc.adapters.sql_projections import SqlProjectionStore
+from event_svc.backfill import Backfill
 from event_svc.domain import DOMAIN
 from event_svc.intake import Intake
 from event_svc.partitions import Partitions
 from event_svc.servicers.log import Log
+from event_svc.servicers.projections import Projections
 from event_svc.settings import Settings
 from kith.event.v1 import event_service_pb2, event_service_pb2_grpc
 from svckit import logs, serve, settings
@@ -21,16 +24,21 @@ def assemble(store: Store) -> serve.Service:
     events = SqlEventStore(store.functions)
     partitions = Partitions(events)
     intake = Intake(events)
+    projections = SqlProjectionStore(store.functions)
+    backfill = Backfill(projections)
     servicer = combined(
         event_service_pb2_grpc.EventServiceServicer,
         Log(events, SqlCursorStore(store.functions), intake),
+        Projections(projections, backfill),
     )
 
     async def prepare() -> None:
         await store.prepare()
         await partitions.keep()
+        backfill.start()
 
     async def drain() -> None:
+        await backfill.drain()
         await partitions.drain()
         await intake.drain()
 

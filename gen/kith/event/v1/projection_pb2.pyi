@@ -47,7 +47,9 @@ Global___ProjectionState: _TypeAlias = ProjectionState  # noqa: Y015
 @_typing.final
 class Projection(_message.Message):
     """Projection is a set of running aggregates of a number in events, by subject and by a
-    key. It counts in the transaction that appends, so it is never behind the log.
+    key. It counts in the transaction that appends, so it is never behind the log. Events
+    that concern nobody do not count, those that were redacted or erased do not any more, and
+    those that retention drops go on counting.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -77,7 +79,8 @@ class Projection(_message.Message):
     @_builtins.property
     def value_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Where the number stands in `content`: names from the outside in, one to eight, such
-        as [`score`, `value`]. Events that have no number there do not count.
+        as [`score`, `value`]; in a list, the index. Events that have no number there do not
+        count.
         """
 
     @_builtins.property
@@ -136,9 +139,11 @@ class ProjectionValue(_message.Message):
     mean: _builtins.float
     """The mean of their numbers."""
     last: _builtins.float
-    """The number of the last of them, by position."""
+    """The number of the last of them, by position; 0 where it is not known."""
     last_position: _builtins.int
-    """The position of the last of them."""
+    """The position of the last of them; 0 where that was redacted and retention has dropped
+    those before it.
+    """
     @_builtins.property
     def last_occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When the last of them happened."""
