@@ -4,12 +4,15 @@ import asyncio
 
 from event_svc.adapters.sql_log import SqlCursorStore, SqlEventStore
 from event_svc.adapters.sql_projections import SqlProjectionStore
+from event_svc.adapters.sql_redaction import SqlRedactionStore
 from event_svc.backfill import Backfill
 from event_svc.domain import DOMAIN
 from event_svc.intake import Intake
 from event_svc.partitions import Partitions
+from event_svc.servicers.export import Export
 from event_svc.servicers.log import Log
 from event_svc.servicers.projections import Projections
+from event_svc.servicers.redaction import Redaction
 from event_svc.settings import Settings
 from kith.event.v1 import event_service_pb2, event_service_pb2_grpc
 from svckit import logs, serve, settings
@@ -29,7 +32,9 @@ def assemble(store: Store) -> serve.Service:
     servicer = combined(
         event_service_pb2_grpc.EventServiceServicer,
         Log(events, SqlCursorStore(store.functions), intake),
+        Redaction(SqlRedactionStore(store.functions)),
         Projections(projections, backfill),
+        Export(events),
     )
 
     async def prepare() -> None:

@@ -52,7 +52,10 @@ class LoggedEvent:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An entry of the log; times are ISO 8601 text."""
+    """An entry of the log; times are ISO 8601 text.
+
+    What was redacted or erased has no content and metadata, and says when and why.
+    """
 
     event_id: str
     position: int
@@ -69,6 +72,8 @@ class Event:
     occurred_at: str
     created_at: str
     consent_version: int
+    redacted_at: str | None = None
+    redaction_reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from event_svc.domain import DOMAIN
 from event_svc.domain.log import MOST_EVENTS
+from event_svc.domain.redaction import shown
 from event_svc.intake import Intake, Outcome
 from event_svc.ports.log import CursorStore, EventStore
 from event_svc.wire import log as wire
@@ -67,7 +68,7 @@ class Log:
         else:
             page = await self._events.page(chosen, after=max(after, place or 0), limit=limit)
         return pb.ListEventsResponse(
-            events=map(wire.from_event, page.events),
+            events=map(wire.from_event, shown(page.events, chosen)),
             next_page_token=pages.token(page.events[-1].position, query) if page.more else "",
             scanned_position=page.scanned_position,
         )

@@ -80,6 +80,8 @@ def from_event(event: Event) -> event_pb2.Event:
         occurred_at=fields.to_timestamp(event.occurred_at),
         created_at=fields.to_timestamp(event.created_at),
         consent_version=event.consent_version,
+        redacted_at=fields.to_timestamp(event.redacted_at),
+        redaction_reason=event.redaction_reason or "",
     )
 
 

@@ -1249,8 +1249,8 @@ class RedactEventsRequest(_message.Message):
     EVENT_IDS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     reason: _builtins.str
-    """Why: 1 to 256 characters. Kept with each event, so it must not tell what is taken
-    away.
+    """Why: 1 to 256 characters, not `erased`. Kept with each event, so it must not tell
+    what is taken away.
     """
     @_builtins.property
     def event_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1380,7 +1380,7 @@ class CountSubjectsResponse(_message.Message):
     readable: _builtins.int
     """How many events about the subjects still have content or metadata."""
     total: _builtins.int
-    """How many of them there are, erased ones included."""
+    """How many of them there are, erased ones included, notices of erasure not."""
     projection_values: _builtins.int
     """How many projection values are kept of the subjects."""
     def __init__(

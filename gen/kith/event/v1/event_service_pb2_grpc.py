@@ -199,7 +199,9 @@ class EventServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListEvents(self, request, context):
-        """ListEvents reads the events that a filter chooses, in order of position.
+        """ListEvents reads the events that a filter chooses, in order of position. Where it
+        names subjects, a group or a session and no types, notices of redaction and erasure are
+        left out, so a page may be short, or empty, and not be the last.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -302,8 +304,10 @@ class EventServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RedactEvents(self, request, context):
-        """RedactEvents takes away what events say, for good. Their places stay, and a notice
-        without content is appended for subscribers. Repeating it changes nothing.
+        """RedactEvents takes away what events say, for good. Their places stay, and they leave
+        the projections. A notice for subscribers is appended for each subject, group and
+        session: an event of type `redaction` on platform `kith`, whose content is `event_ids`
+        and `positions`. Repeating it changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -311,14 +315,18 @@ class EventServiceServicer:
 
     def EraseSubjects(self, request, context):
         """EraseSubjects takes away what was logged about subjects, in steps, and refuses to
-        log about them ever after. Repeating it goes on where it stopped.
+        log about them ever after. First of all, a notice for subscribers is appended for each
+        subject: an event of type `erasure` on platform `kith` without content, after which
+        there is no other about the subject. Repeating it goes on where it stopped; it answers
+        once nothing is left, however many calls it took.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CountSubjects(self, request, context):
-        """CountSubjects counts what is left of subjects: an independent look after an erasure.
+        """CountSubjects counts what is left of subjects: an independent look after an erasure,
+        at the log itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

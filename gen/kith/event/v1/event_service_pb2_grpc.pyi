@@ -55,7 +55,10 @@ class EventServiceStub:
     GetEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]
     """GetEvent reads one event. NOT_FOUND, EVENT_NOT_FOUND where there is none."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
-    """ListEvents reads the events that a filter chooses, in order of position."""
+    """ListEvents reads the events that a filter chooses, in order of position. Where it
+    names subjects, a group or a session and no types, notices of redaction and erasure are
+    left out, so a page may be short, or empty, and not be the last.
+    """
     SearchEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]
     """SearchEvents reads the events of a scope that hold words or a text, newest first."""
     GetEventStats: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventStatsRequest, _event_service_pb2.GetEventStatsResponse]
@@ -100,15 +103,22 @@ class EventServiceStub:
     ListProjectionValues: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListProjectionValuesRequest, _event_service_pb2.ListProjectionValuesResponse]
     """ListProjectionValues reads aggregates, by subject and key."""
     RedactEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.RedactEventsRequest, _event_service_pb2.RedactEventsResponse]
-    """RedactEvents takes away what events say, for good. Their places stay, and a notice
-    without content is appended for subscribers. Repeating it changes nothing.
+    """RedactEvents takes away what events say, for good. Their places stay, and they leave
+    the projections. A notice for subscribers is appended for each subject, group and
+    session: an event of type `redaction` on platform `kith`, whose content is `event_ids`
+    and `positions`. Repeating it changes nothing.
     """
     EraseSubjects: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.EraseSubjectsRequest, _event_service_pb2.EraseSubjectsResponse]
     """EraseSubjects takes away what was logged about subjects, in steps, and refuses to
-    log about them ever after. Repeating it goes on where it stopped.
+    log about them ever after. First of all, a notice for subscribers is appended for each
+    subject: an event of type `erasure` on platform `kith` without content, after which
+    there is no other about the subject. Repeating it goes on where it stopped; it answers
+    once nothing is left, however many calls it took.
     """
     CountSubjects: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.CountSubjectsRequest, _event_service_pb2.CountSubjectsResponse]
-    """CountSubjects counts what is left of subjects: an independent look after an erasure."""
+    """CountSubjects counts what is left of subjects: an independent look after an erasure,
+    at the log itself.
+    """
     ExportEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]
     """ExportEvents answers every event of subjects, oldest first."""
     RetainEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.RetainEventsRequest, _event_service_pb2.RetainEventsResponse]
@@ -141,7 +151,10 @@ class EventServiceAsyncStub(EventServiceStub):
     GetEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """GetEvent reads one event. NOT_FOUND, EVENT_NOT_FOUND where there is none."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
-    """ListEvents reads the events that a filter chooses, in order of position."""
+    """ListEvents reads the events that a filter chooses, in order of position. Where it
+    names subjects, a group or a session and no types, notices of redaction and erasure are
+    left out, so a page may be short, or empty, and not be the last.
+    """
     SearchEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]  # type: ignore[assignment]
     """SearchEvents reads the events of a scope that hold words or a text, newest first."""
     GetEventStats: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventStatsRequest, _event_service_pb2.GetEventStatsResponse]  # type: ignore[assignment]
@@ -186,15 +199,22 @@ class EventServiceAsyncStub(EventServiceStub):
     ListProjectionValues: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListProjectionValuesRequest, _event_service_pb2.ListProjectionValuesResponse]  # type: ignore[assignment]
     """ListProjectionValues reads aggregates, by subject and key."""
     RedactEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.RedactEventsRequest, _event_service_pb2.RedactEventsResponse]  # type: ignore[assignment]
-    """RedactEvents takes away what events say, for good. Their places stay, and a notice
-    without content is appended for subscribers. Repeating it changes nothing.
+    """RedactEvents takes away what events say, for good. Their places stay, and they leave
+    the projections. A notice for subscribers is appended for each subject, group and
+    session: an event of type `redaction` on platform `kith`, whose content is `event_ids`
+    and `positions`. Repeating it changes nothing.
     """
     EraseSubjects: _aio.UnaryUnaryMultiCallable[_event_service_pb2.EraseSubjectsRequest, _event_service_pb2.EraseSubjectsResponse]  # type: ignore[assignment]
     """EraseSubjects takes away what was logged about subjects, in steps, and refuses to
-    log about them ever after. Repeating it goes on where it stopped.
+    log about them ever after. First of all, a notice for subscribers is appended for each
+    subject: an event of type `erasure` on platform `kith` without content, after which
+    there is no other about the subject. Repeating it goes on where it stopped; it answers
+    once nothing is left, however many calls it took.
     """
     CountSubjects: _aio.UnaryUnaryMultiCallable[_event_service_pb2.CountSubjectsRequest, _event_service_pb2.CountSubjectsResponse]  # type: ignore[assignment]
-    """CountSubjects counts what is left of subjects: an independent look after an erasure."""
+    """CountSubjects counts what is left of subjects: an independent look after an erasure,
+    at the log itself.
+    """
     ExportEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]  # type: ignore[assignment]
     """ExportEvents answers every event of subjects, oldest first."""
     RetainEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.RetainEventsRequest, _event_service_pb2.RetainEventsResponse]  # type: ignore[assignment]
@@ -260,7 +280,10 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.ListEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.ListEventsResponse, _abc.Awaitable[_event_service_pb2.ListEventsResponse]]:
-        """ListEvents reads the events that a filter chooses, in order of position."""
+        """ListEvents reads the events that a filter chooses, in order of position. Where it
+        names subjects, a group or a session and no types, notices of redaction and erasure are
+        left out, so a page may be short, or empty, and not be the last.
+        """
 
     @_abc_1.abstractmethod
     def SearchEvents(
@@ -383,8 +406,10 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.RedactEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.RedactEventsResponse, _abc.Awaitable[_event_service_pb2.RedactEventsResponse]]:
-        """RedactEvents takes away what events say, for good. Their places stay, and a notice
-        without content is appended for subscribers. Repeating it changes nothing.
+        """RedactEvents takes away what events say, for good. Their places stay, and they leave
+        the projections. A notice for subscribers is appended for each subject, group and
+        session: an event of type `redaction` on platform `kith`, whose content is `event_ids`
+        and `positions`. Repeating it changes nothing.
         """
 
     @_abc_1.abstractmethod
@@ -394,7 +419,10 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.EraseSubjectsResponse, _abc.Awaitable[_event_service_pb2.EraseSubjectsResponse]]:
         """EraseSubjects takes away what was logged about subjects, in steps, and refuses to
-        log about them ever after. Repeating it goes on where it stopped.
+        log about them ever after. First of all, a notice for subscribers is appended for each
+        subject: an event of type `erasure` on platform `kith` without content, after which
+        there is no other about the subject. Repeating it goes on where it stopped; it answers
+        once nothing is left, however many calls it took.
         """
 
     @_abc_1.abstractmethod
@@ -403,7 +431,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.CountSubjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.CountSubjectsResponse, _abc.Awaitable[_event_service_pb2.CountSubjectsResponse]]:
-        """CountSubjects counts what is left of subjects: an independent look after an erasure."""
+        """CountSubjects counts what is left of subjects: an independent look after an erasure,
+        at the log itself.
+        """
 
     @_abc_1.abstractmethod
     def ExportEvents(
