@@ -2,9 +2,15 @@
 
 import asyncio
 
+from identity_svc.adapters.sql_consent import SqlConsentStore
+from identity_svc.adapters.sql_links import SqlLinkStore
+from identity_svc.adapters.sql_merges import SqlMergeStore
 from identity_svc.adapters.sql_people import SqlIdentityStore
 from identity_svc.domain import DOMAIN
 from identity_svc.presence import Presence
+from identity_svc.servicers.consent import Consents
+from identity_svc.servicers.links import Links
+from identity_svc.servicers.merges import Merges
 from identity_svc.servicers.people import People
 from identity_svc.settings import Settings
 from kith.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
@@ -19,7 +25,13 @@ def assemble(store: Store) -> serve.Service:
     """The service over a store."""
     store_of_people = SqlIdentityStore(store.functions)
     people = People(store_of_people, Presence(store_of_people))
-    servicer = combined(identity_service_pb2_grpc.IdentityServiceServicer, people)
+    servicer = combined(
+        identity_service_pb2_grpc.IdentityServiceServicer,
+        people,
+        Links(SqlLinkStore(store.functions)),
+        Merges(SqlMergeStore(store.functions)),
+        Consents(SqlConsentStore(store.functions)),
+    )
     return serve.Service(
         domain=DOMAIN,
         names=[SERVICE],

@@ -50,6 +50,14 @@ def text(value: str, field: str, *, most: int, least: int = 1) -> str:
     return value
 
 
+def characters(value: str, field: str, *, most: int) -> str:
+    """Text of at most `most` characters, without NUL and lone surrogates; may be empty."""
+    structs.check_text(value, field)
+    if len(value) > most:
+        raise InvalidRequest(field, f"is {len(value)} characters long; at most {most} are allowed")
+    return value
+
+
 def word(value: str, field: str) -> str:
     """A name of 1 to 64 letters, digits, `_`, `-` and `.`, lower-cased."""
     if not _WORD.fullmatch(value):

@@ -1,14 +1,16 @@
-"""People, links and consent, and what can go wrong with them."""
+"""People and the accounts that lead to them, and what can go wrong with them."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
+import orjson
+
+from identity_svc.domain.consent import Consent, State
 from svckit import ids
-from svckit.errors import AlreadyExists, Conflict, InvalidRequest, NotFound
-
-State = Literal["unset", "granted", "denied"]
+from svckit.errors import Conflict, InvalidRequest, NotFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +20,6 @@ class Account:
     platform: str
     platform_id: str
     original: str
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """Decisions by purpose; a purpose that is not there is unset."""
-
-    purposes: Mapping[str, State]
-    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,46 +57,95 @@ class Registered:
 
 
 @dataclass(frozen=True, slots=True)
+class Creation:
+    """Somebody to create under an id, which may be the client's own."""
+
+    person_id: str
+    metadata: Mapping[str, Any]
+    consent: Mapping[str, State]
+
+    @property
+    def body_hash(self) -> str:
+        """The SHA-256 of all but the id in canonical JSON, in hexadecimal digits."""
+        body = [self.metadata, self.consent]
+        return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """The source is the target's alias from `merged_at` until `unmerged_at`."""
+
+    merge_id: str
+    source_person_id: str
+    target_person_id: str
+    merged_at: datetime
+    unmerged_at: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MergedPerson:
+    """What somebody is by themselves while they are part of somebody else."""
+
+    person_id: str
+    merge_id: str
+    created_at: datetime
+    metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody the app knows; `subject_ids` are the ids their past is found under."""
+    """Somebody the app knows, as they are now.
+
+    `person_ids` are their own id and those of everyone merged into them, `subject_ids` what
+    their past is found under. Of a person who was not asked for as a whole, `metadata` is
+    None, and those merged and the merges are left out.
+    """
 
     person_id: str
     created_at: datetime
     last_seen_at: datetime | None
-    metadata: Mapping[str, Any]
     consent: Consent
+    person_ids: list[str]
     subject_ids: list[str]
     etag: str
+    metadata: Mapping[str, Any] | None = None
+    merged_persons: list[MergedPerson] = field(default_factory=list)
+    merges: list[Merge] = field(default_factory=list)
+
+    @property
+    def place(self) -> "PersonPlace":
+        """Where they stand in a list."""
+        return PersonPlace(self.created_at, self.person_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """One tenure of one platform id."""
+class Created:
+    """The outcome of creating somebody; `created` says whether this call did."""
 
-    link_id: str
-    person_id: str
-    platform: str
-    platform_id: str
-    original_platform_id: str
-    verified: bool
-    created_at: datetime
-    ended_at: datetime | None
-    registration_pending: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Linked:
-    """The outcome of linking; `created` says whether it made the link."""
-
-    link: Link
+    person: Person
     created: bool
 
 
-class LinkPlace(NamedTuple):
-    """Where a page of links ended; links are listed by these two, oldest first."""
+@dataclass(frozen=True, slots=True)
+class PersonFilter:
+    """Which people to list; None leaves a condition out.
+
+    `platform` is one of their open links, `metadata` a part of their own, and they were last
+    seen from `seen_from` on and before `seen_to`.
+    """
+
+    platform: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    seen_from: datetime | None = None
+    seen_to: datetime | None = None
+
+
+class PersonPlace(NamedTuple):
+    """Where a page of people ended; people are listed by these two, oldest first."""
 
     created_at: datetime
-    link_id: str
+    person_id: str
 
 
 class PersonNotFound(NotFound):
@@ -127,19 +170,6 @@ class LinkNotFound(NotFound):
         )
 
 
-class LinkTaken(AlreadyExists):
-    """The platform id is somebody else's; whose is not the caller's business."""
-
-    reason = "LINK_TAKEN"
-
-    def __init__(self, account: Account) -> None:
-        super().__init__(
-            f"this id on {account.platform} is linked to somebody else",
-            platform=account.platform,
-            platform_id=account.platform_id,
-        )
-
-
 class EtagMismatch(Conflict):
     """The person has changed since the etag was read."""
 
@@ -148,6 +178,17 @@ class EtagMismatch(Conflict):
     def __init__(self, person_id: str) -> None:
         super().__init__(
             f"person {person_id} has changed since the etag was read", person_id=person_id
+        )
+
+
+class PersonConflict(Conflict):
+    """The id of somebody to be created stands for something else already."""
+
+    reason = "IDEMPOTENCY_CONFLICT"
+
+    def __init__(self, person_id: str) -> None:
+        super().__init__(
+            f"person_id {person_id} was used before, with another body", person_id=person_id
         )
 
 

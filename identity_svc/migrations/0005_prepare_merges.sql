@@ -19,5 +19,9 @@ END $$;
 CREATE TRIGGER be_oneself BEFORE INSERT ON identity.identity_registry
     FOR EACH ROW EXECUTE FUNCTION identity.be_oneself();
 
-ALTER TABLE identity.identity_registry ALTER COLUMN root_id SET NOT NULL;
+ALTER TABLE identity.identity_registry
+    ALTER COLUMN root_id SET NOT NULL,
+    ADD CONSTRAINT identity_registry_alias CHECK ((merged_into IS NULL) = (root_id = person_id));
 CREATE INDEX identity_registry_root ON identity.identity_registry (root_id);
+CREATE INDEX identity_registry_merged_into
+    ON identity.identity_registry (merged_into) WHERE merged_into IS NOT NULL;

@@ -1,22 +1,26 @@
-"""IdentityService: parse, ask the store (together with whoever else is asking), render."""
+"""People: parse, ask the store (together with whoever else is asking), render."""
 
 from collections.abc import Sequence
 
 import orjson
 
 from identity_svc.domain import DOMAIN
+from identity_svc.domain.links import LinkPlace
 from identity_svc.domain.people import (
     Account,
     Identity,
     LinkNotFound,
     Person,
     PersonNotFound,
+    PersonPlace,
     Registered,
     Registration,
 )
 from identity_svc.ports.people import IdentityStore
 from identity_svc.presence import Presence
+from identity_svc.wire import links
 from identity_svc.wire import people as wire
+from identity_svc.wire.places import page_of, place_of
 from kith.identity.v1 import identity_service_pb2 as pb
 from svckit import batches, fields, ids, pages, rpc
 from svckit.batcher import Batcher, Size
@@ -35,13 +39,18 @@ class People:
             "identity.resolve", self._resolve_and_note, measure=_size_of_account
         )
         self._get: Batcher[str, Person] = Batcher("identity.get", store.get)
+        self._get_basic: Batcher[str, Person] = Batcher(
+            "identity.get_basic", lambda person_ids: store.get(person_ids, whole=False)
+        )
         self._confirm: Batcher[Sequence[str], None] = Batcher(
             "identity.confirm", self._confirm_together, measure=lambda them: Size(items=len(them))
         )
 
     async def drain(self) -> None:
         """Return when everything that was taken on is done."""
-        for batcher in (self._register, self._resolve, self._get, self._confirm):
+        for batcher in (
+            self._register, self._resolve, self._get, self._get_basic, self._confirm,
+        ):  # fmt: skip
             await batcher.close()
         await self._presence.drain()
 
@@ -67,6 +76,14 @@ class People:
             ]
         )
 
+    async def CreatePerson(
+        self, request: pb.CreatePersonRequest, context: rpc.Context
+    ) -> pb.CreatePersonResponse:
+        created = await self._store.create(wire.to_creation(request), etag=ids.new())
+        return pb.CreatePersonResponse(
+            person=wire.from_person(created.person), created=created.created
+        )
+
     async def GetPerson(
         self, request: pb.GetPersonRequest, context: rpc.Context
     ) -> pb.GetPersonResponse:
@@ -78,16 +95,32 @@ class People:
     ) -> pb.BatchGetPersonsResponse:
         fields.batch(request.person_ids, "person_ids")
         person_ids = fields.uuids(request.person_ids, "person_ids", most=1000)
-        response = pb.BatchGetPersonsResponse()
-        outcomes = await self._get.submit_all(person_ids)
+        get = self._get if wire.wants_whole(request) else self._get_basic
+        outcomes = await get.submit_all(person_ids)
+        found: dict[str, Person] = {}
+        missing: dict[str, None] = {}
         for person_id, outcome in zip(person_ids, outcomes, strict=True):
             if isinstance(outcome, PersonNotFound):
-                response.missing_ids.append(person_id)
+                missing[person_id] = None
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:
-                response.persons.append(wire.from_person(outcome))
-        return response
+                found[outcome.person_id] = outcome
+        return pb.BatchGetPersonsResponse(
+            persons=map(wire.from_person, found.values()), missing_ids=missing
+        )
+
+    async def ListPersons(
+        self, request: pb.ListPersonsRequest, context: rpc.Context
+    ) -> pb.ListPersonsResponse:
+        wanted = wire.to_filter(request)
+        limit = pages.size(request.page_size, default=50, most=500)
+        query = ("persons", wanted)
+        after = place_of(PersonPlace, request.page_token, *query)
+
+        found = await self._store.find(wanted, after=after, limit=limit + 1)
+        page, token = page_of(found, limit, lambda person: person.place, *query)
+        return pb.ListPersonsResponse(persons=map(wire.from_person, page), next_page_token=token)
 
     async def UpdatePerson(
         self, request: pb.UpdatePersonRequest, context: rpc.Context
@@ -103,13 +136,13 @@ class People:
     async def ResolveIdentity(
         self, request: pb.ResolveIdentityRequest, context: rpc.Context
     ) -> pb.ResolveIdentityResponse:
-        return wire.from_resolved(await self._resolve.submit(wire.to_account(request)))
+        return wire.from_resolved(await self._resolve.submit(links.to_account(request)))
 
     async def BatchResolveIdentities(
         self, request: pb.BatchResolveIdentitiesRequest, context: rpc.Context
     ) -> pb.BatchResolveIdentitiesResponse:
         requests = fields.batch(request.requests, "requests")
-        outcomes = await batches.answer_each(requests, wire.to_account, self._resolve.submit_all)
+        outcomes = await batches.answer_each(requests, links.to_account, self._resolve.submit_all)
         return pb.BatchResolveIdentitiesResponse(
             results=[
                 pb.ResolveIdentityResult(error=rpc.status_of(outcome, DOMAIN))
@@ -117,32 +150,6 @@ class People:
                 else pb.ResolveIdentityResult(response=wire.from_resolved(outcome))
                 for outcome in outcomes
             ]
-        )
-
-    async def LinkIdentity(
-        self, request: pb.LinkIdentityRequest, context: rpc.Context
-    ) -> pb.LinkIdentityResponse:
-        linked = await self._store.link(
-            fields.uuid(request.person_id, "person_id"),
-            wire.to_account(request),
-            verified=request.verified,
-            link_id=ids.new(),
-        )
-        return pb.LinkIdentityResponse(link=wire.from_link(linked.link), created=linked.created)
-
-    async def ListLinks(
-        self, request: pb.ListLinksRequest, context: rpc.Context
-    ) -> pb.ListLinksResponse:
-        person_id = fields.uuid(request.person_id, "person_id")
-        limit = pages.size(request.page_size, default=50, most=500)
-        query = ("links", person_id)
-        after = wire.to_place(request.page_token, *query)
-
-        links = await self._store.links(person_id, after=after, limit=limit + 1)
-        page, more = links[:limit], links[limit:]
-        return pb.ListLinksResponse(
-            links=map(wire.from_link, page),
-            next_page_token=wire.page_token(page, *query) if more else "",
         )
 
     async def ConfirmRegistrations(
@@ -158,15 +165,14 @@ class People:
         created_before = wire.to_created_before(request)
         limit = pages.size(request.page_size, default=50, most=500)
         query = ("pending", created_before)
-        after = wire.to_place(request.page_token, *query)
+        after = place_of(LinkPlace, request.page_token, *query)
 
-        links = await self._store.pending(
+        found = await self._store.pending(
             created_before=created_before, after=after, limit=limit + 1
         )
-        page, more = links[:limit], links[limit:]
+        page, token = page_of(found, limit, lambda link: link.place, *query)
         return pb.ListPendingRegistrationsResponse(
-            links=map(wire.from_link, page),
-            next_page_token=wire.page_token(page, *query) if more else "",
+            links=map(links.from_link, page), next_page_token=token
         )
 
     async def _resolve_and_note(self, accounts: Sequence[Account]) -> list[Identity | LinkNotFound]:

@@ -1,46 +1,27 @@
-"""The contract's messages to the domain, checked on the way, and back."""
+"""People: the contract's messages to the domain, checked on the way, and back."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
-from identity_svc import normalisation
+from google.protobuf.message import Message
+
 from identity_svc.domain.people import (
-    Account,
-    Consent,
+    Creation,
     Identity,
-    Link,
-    LinkPlace,
+    MergedPerson,
     Person,
+    PersonFilter,
     Registered,
     Registration,
-    State,
 )
+from identity_svc.wire.consent import from_consent, to_first_decisions
+from identity_svc.wire.links import to_account
+from identity_svc.wire.merges import from_merge
 from kith.identity.v1 import identity_service_pb2 as pb
 from kith.identity.v1 import person_pb2
-from svckit import fields, ids, pages, structs
+from svckit import fields, ids, structs
 from svckit.errors import InvalidRequest
 
-MOST_PURPOSES = 64
 _ETAG_BYTES = 64
-
-_STATES: Mapping[int, State] = {
-    person_pb2.CONSENT_STATE_UNSPECIFIED: "unset",
-    person_pb2.CONSENT_STATE_UNSET: "unset",
-    person_pb2.CONSENT_STATE_GRANTED: "granted",
-    person_pb2.CONSENT_STATE_DENIED: "denied",
-}
-_NUMBERS = {
-    "granted": person_pb2.CONSENT_STATE_GRANTED,
-    "denied": person_pb2.CONSENT_STATE_DENIED,
-}
-
-
-def to_account(
-    request: pb.RegisterPersonRequest | pb.ResolveIdentityRequest | pb.LinkIdentityRequest,
-) -> Account:
-    """The account that a request is about."""
-    return normalisation.account(fields.word(request.platform, "platform"), request.platform_id)
 
 
 def to_registration(request: pb.RegisterPersonRequest) -> Registration:
@@ -48,26 +29,34 @@ def to_registration(request: pb.RegisterPersonRequest) -> Registration:
     return Registration(
         account=to_account(request),
         metadata=fields.struct(request.metadata, "metadata"),
-        consent=_to_decisions(request.consent),
+        consent=to_first_decisions(request.consent),
     )
 
 
-def _to_decisions(message: person_pb2.Consent) -> dict[str, State]:
-    """What was decided; a purpose given as unset is as one not given."""
-    if len(message.purposes) > MOST_PURPOSES:
-        raise InvalidRequest(
-            "consent.purposes",
-            f"has {len(message.purposes)} entries; at most {MOST_PURPOSES} are allowed",
-        )
-    decisions: dict[str, State] = {}
-    for purpose, number in message.purposes.items():
-        if fields.word(purpose, "consent.purposes") != purpose:
-            raise InvalidRequest("consent.purposes", f"{purpose!r} must be in lower case")
-        if number not in _STATES:
-            raise InvalidRequest(f"consent.purposes.{purpose}", "is not a known state")
-        if _STATES[number] != "unset":
-            decisions[purpose] = _STATES[number]
-    return decisions
+def to_creation(request: pb.CreatePersonRequest) -> Creation:
+    """Somebody to create, under a new id where the client gives none."""
+    return Creation(
+        person_id=fields.optional_uuid(request.person_id, "person_id") or ids.new(),
+        metadata=fields.struct(request.metadata, "metadata"),
+        consent=to_first_decisions(request.consent),
+    )
+
+
+def wants_whole(request: pb.BatchGetPersonsRequest) -> bool:
+    """Whether people are asked for with everything about them."""
+    if request.view not in pb.PersonView.values():
+        raise InvalidRequest("view", "is not a known view")
+    return request.view != pb.PERSON_VIEW_BASIC
+
+
+def to_filter(request: pb.ListPersonsRequest) -> PersonFilter:
+    """Which people to list."""
+    return PersonFilter(
+        platform=fields.word(request.platform, "platform") if request.platform else None,
+        metadata=fields.struct(request.metadata, "metadata") or None,
+        seen_from=_to_moment(request, "seen_from"),
+        seen_to=_to_moment(request, "seen_to"),
+    )
 
 
 def to_etag(request: pb.UpdatePersonRequest) -> str | None:
@@ -77,29 +66,12 @@ def to_etag(request: pb.UpdatePersonRequest) -> str | None:
 
 def to_created_before(request: pb.ListPendingRegistrationsRequest) -> datetime | None:
     """The time before which links were made, None for any."""
-    moment = fields.timestamp(request, "created_before")
+    return _to_moment(request, "created_before")
+
+
+def _to_moment(request: Message, field: str) -> datetime | None:
+    moment = fields.timestamp(request, field)
     return datetime.fromisoformat(moment) if moment else None
-
-
-def to_place(page_token: str, *query: Any) -> LinkPlace | None:
-    """Where the page before ended, None for the first page."""
-    match pages.place(page_token, *query):
-        case None:
-            return None
-        case [str(created_at), str(link_id)] if ids.is_uuid(link_id):
-            try:
-                place = LinkPlace(datetime.fromisoformat(created_at), link_id)
-            except ValueError:
-                pass
-            else:
-                if place.created_at.tzinfo is not None:
-                    return place
-    raise InvalidRequest("page_token", "is malformed")
-
-
-def page_token(page: list[Link], *query: Any) -> str:
-    """A token for what comes behind a page."""
-    return pages.token([page[-1].created_at.isoformat(), page[-1].link_id], *query)
 
 
 def from_registered(registered: Registered) -> pb.RegisterPersonResponse:
@@ -120,7 +92,7 @@ def _from_identity(identity: Identity) -> pb.Identity:
         link_id=identity.link_id,
         platform=identity.platform,
         platform_id=identity.platform_id,
-        consent=_from_consent(identity.consent),
+        consent=from_consent(identity.consent),
         registration_pending=identity.registration_pending,
     )
 
@@ -131,34 +103,20 @@ def from_person(person: Person) -> person_pb2.Person:
         person_id=person.person_id,
         created_at=fields.to_timestamp(person.created_at),
         last_seen_at=fields.to_timestamp(person.last_seen_at),
-        metadata=structs.from_dict(person.metadata),
-        consent=_from_consent(person.consent),
+        metadata=None if person.metadata is None else structs.from_dict(person.metadata),
+        consent=from_consent(person.consent),
         subject_ids=person.subject_ids,
         etag=person.etag,
+        person_ids=person.person_ids,
+        merged_persons=map(_from_merged_person, person.merged_persons),
+        merges=map(from_merge, person.merges),
     )
 
 
-def from_link(link: Link) -> person_pb2.Link:
-    """A link as the contract has it."""
-    return person_pb2.Link(
-        link_id=link.link_id,
-        person_id=link.person_id,
-        platform=link.platform,
-        platform_id=link.platform_id,
-        original_platform_id=link.original_platform_id,
-        verified=link.verified,
-        created_at=fields.to_timestamp(link.created_at),
-        ended_at=fields.to_timestamp(link.ended_at),
-        registration_pending=link.registration_pending,
-    )
-
-
-def _from_consent(consent: Consent) -> person_pb2.Consent:
-    return person_pb2.Consent(
-        purposes={
-            purpose: _NUMBERS[state]
-            for purpose, state in consent.purposes.items()
-            if state in _NUMBERS
-        },
-        version=consent.version,
+def _from_merged_person(merged: MergedPerson) -> person_pb2.MergedPerson:
+    return person_pb2.MergedPerson(
+        person_id=merged.person_id,
+        merge_id=merged.merge_id,
+        created_at=fields.to_timestamp(merged.created_at),
+        metadata=structs.from_dict(merged.metadata),
     )

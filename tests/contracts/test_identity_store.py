@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from identity_svc.adapters.sql_links import SqlLinkStore
 from identity_svc.adapters.sql_people import SqlIdentityStore
-from identity_svc.domain.people import Consent, Identity, LinkNotFound, PersonNotFound, Registered
+from identity_svc.domain.consent import Consent
+from identity_svc.domain.people import Identity, LinkNotFound, PersonNotFound, Registered
 from identity_svc.ports.people import IdentityStore
 from svckit import ids, sql
 from tests.support.cluster import Database, administrator
-from tests.support.identity import a_registration, an_account, person_of, registered
+from tests.support.identity import a_registration, an_account, linked, person_of, registered
 
 
 @pytest.fixture
@@ -223,12 +225,10 @@ async def test_an_ended_link_resolves_to_nobody(store, admin):
 # Reading people
 
 
-async def test_a_person_has_their_subjects_own_id_first_then_links_by_age(store, admin):
+async def test_a_person_has_their_subjects_own_id_first_then_links_by_age(store, functions, admin):
     mia = await registered(store, metadata={"nothing": None, "n": [1, 2.5, {"deep": True}]})
-    later = [
-        (await store.link(mia.person_id, an_account(), verified=False, link_id=ids.new())).link
-        for _ in range(3)
-    ]
+    links = SqlLinkStore(functions)
+    later = [(await linked(links, mia.person_id)).link for _ in range(3)]
     await admin.execute("UPDATE identity.identity_links SET ended_at = now() WHERE link_id = $1",
                         later[1].link_id)  # fmt: skip
 

@@ -6,20 +6,15 @@ from typing import Any
 
 import pytest
 
+from identity_svc.adapters.sql_links import SqlLinkStore
 from identity_svc.adapters.sql_people import SqlIdentityStore
-from identity_svc.domain.people import (
-    EtagMismatch,
-    LinkPlace,
-    LinkTaken,
-    MetadataTooLarge,
-    Person,
-    PersonNotFound,
-)
+from identity_svc.domain.links import LinkPlace
+from identity_svc.domain.people import EtagMismatch, MetadataTooLarge, Person, PersonNotFound
 from identity_svc.ports.people import IdentityStore
 from svckit import ids, sql
 from svckit.fields import METADATA_BYTES
 from tests.support.cluster import Database, administrator
-from tests.support.identity import an_account, person_of, registered
+from tests.support.identity import an_account, linked, person_of, registered
 
 
 @pytest.fixture
@@ -204,119 +199,12 @@ async def test_being_seen_changes_no_etag(store):
     assert (await person_of(store, mia.person_id)).etag == before.etag
 
 
-# Linking
+# What the log has not heard of yet
 
 
-async def test_a_person_gets_one_more_account(store):
-    mia = await registered(store)
-
-    linked = await store.link(
-        mia.person_id, an_account("@Mia", "telegram"), verified=True, link_id=(new := ids.new())
-    )
-
-    assert linked.created
-    link = linked.link
-    assert (link.link_id, link.person_id, link.verified) == (new, mia.person_id, True)
-    assert (link.platform, link.platform_id, link.original_platform_id) == (
-        "telegram", "mia", "@Mia"
-    )  # fmt: skip
-    assert not link.registration_pending
-    [resolved] = await store.resolve([an_account("mia", "telegram")])
-    assert (resolved.person_id, resolved.link_id) == (mia.person_id, new)
-
-
-async def test_a_repeated_linking_is_answered_as_the_first_time(store):
-    mia = await registered(store)
-    account, link_id = an_account(), ids.new()
-
-    first = await store.link(mia.person_id, account, verified=False, link_id=link_id)
-    again = await store.link(mia.person_id, account, verified=False, link_id=link_id)
-
-    assert first.created
-    assert again == first
-
-
-async def test_linking_what_a_person_has_may_prove_it_and_never_takes_proof_back(store):
-    mia = await registered(store, account=an_account("mia"))
-
-    answers = [
-        await store.link(mia.person_id, an_account("mia"), verified=proof, link_id=ids.new())
-        for proof in (False, True, False)
-    ]
-
-    assert [answer.created for answer in answers] == [False] * 3
-    assert {answer.link.link_id for answer in answers} == {mia.link_id}
-    assert [answer.link.verified for answer in answers] == [False, True, True]
-
-
-async def test_an_account_of_somebody_else_is_taken_and_nobody_learns_whose(store):
-    mia, max_ = await registered(store, account=an_account("mia")), await registered(store)
-
-    with pytest.raises(LinkTaken) as raised:
-        await store.link(max_.person_id, an_account("mia"), verified=True, link_id=ids.new())
-
-    assert raised.value.metadata == {"platform": "discord", "platform_id": "mia"}
-    assert mia.person_id not in str(raised.value)
-    assert mia.link_id not in str(raised.value)
-
-
-async def test_nobody_cannot_be_linked_even_to_a_taken_account(store):
-    mia = await registered(store, account=an_account("mia"))
-
-    for account in (an_account(), an_account("mia")):
-        with pytest.raises(PersonNotFound):
-            await store.link(ids.new(), account, verified=False, link_id=ids.new())
-
-    assert len((await person_of(store, mia.person_id)).subject_ids) == 2
-
-
-async def test_of_many_who_link_one_account_at_once_one_gets_it(store):
-    people = [await registered(store) for _ in range(8)]
-
-    outcomes = await asyncio.gather(
-        *(
-            store.link(one.person_id, an_account("wanted"), verified=False, link_id=ids.new())
-            for one in people
-        ),
-        return_exceptions=True,
-    )
-
-    assert sum(isinstance(outcome, LinkTaken) for outcome in outcomes) == 7
-    [won] = [outcome for outcome in outcomes if not isinstance(outcome, LinkTaken)]
-    assert won.created
-    [resolved] = await store.resolve([an_account("wanted")])
-    assert resolved.person_id == won.link.person_id
-
-
-# Lists of links
-
-
-async def test_links_are_read_page_by_page_oldest_first_also_those_of_one_instant(store, admin):
-    mia = await registered(store)
-    for _ in range(6):
-        await store.link(mia.person_id, an_account(), verified=False, link_id=ids.new())
-    await admin.execute("UPDATE identity.identity_links SET created_at = now(), ended_at = now()")
-
-    found, after = [], None
-    while page := await store.links(mia.person_id, after=after, limit=3):
-        assert len(page) <= 3
-        found += page
-        after = LinkPlace(page[-1].created_at, page[-1].link_id)
-
-    expected = (await person_of(store, mia.person_id)).subject_ids[1:]
-    assert [link.link_id for link in found] == expected
-    assert len(found) == 7
-    assert all(link.ended_at for link in found)
-
-
-async def test_links_of_nobody_are_refused(store):
-    with pytest.raises(PersonNotFound):
-        await store.links(ids.new(), after=None, limit=10)
-
-
-async def test_registrations_are_pending_until_confirmed(store):
+async def test_registrations_are_pending_until_confirmed(store, functions):
     people = [await registered(store) for _ in range(4)]
-    await store.link(people[0].person_id, an_account(), verified=False, link_id=ids.new())
+    await linked(SqlLinkStore(functions), people[0].person_id)
 
     await store.confirm([people[1].link_id, ids.new()])
     await store.confirm([people[1].link_id])

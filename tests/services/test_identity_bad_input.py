@@ -9,6 +9,7 @@ from google.protobuf import timestamp_pb2
 
 from identity_svc.__main__ import assemble
 from kith.identity.v1 import identity_service_pb2 as pb
+from kith.identity.v1 import person_pb2
 from svckit import pages
 from tests.support.cluster import Database
 from tests.support.identity import GRANTED, Stub, a_request, a_struct, identity_service
@@ -133,6 +134,8 @@ async def test_metadata_is_checked_at_registration_and_update(identity, metadata
         identity.UpdatePerson(
             pb.UpdatePersonRequest(person_id=SOMEBODY, metadata=a_struct(metadata))
         ),
+        identity.CreatePerson(pb.CreatePersonRequest(metadata=a_struct(metadata))),
+        identity.ListPersons(pb.ListPersonsRequest(metadata=a_struct(metadata))),
     )
 
     for call in calls:
@@ -140,10 +143,19 @@ async def test_metadata_is_checked_at_registration_and_update(identity, metadata
 
 
 @pytest.mark.parametrize(("consent", "field"), BAD_CONSENT)
-async def test_consent_is_checked_at_registration(identity, consent, field):
-    refusal = await refusal_of(identity.RegisterPerson(a_request(consent=consent)))
+async def test_consent_is_checked_wherever_it_is_given(identity, consent, field):
+    message = person_pb2.Consent(purposes=consent)
+    calls = (
+        (identity.RegisterPerson(a_request(consent=consent)), field),
+        (identity.CreatePerson(pb.CreatePersonRequest(consent=message)), field),
+        (
+            identity.SetConsent(pb.SetConsentRequest(person_id=SOMEBODY, purposes=consent)),
+            field.removeprefix("consent."),
+        ),
+    )
 
-    assert_names(refusal, field)
+    for call, named in calls:
+        assert_names(await refusal_of(call), named)
 
 
 @pytest.mark.parametrize("bad", BAD_UUIDS)
@@ -152,6 +164,32 @@ async def test_ids_of_people_and_links_are_uuids(identity, bad):
         (identity.GetPerson(pb.GetPersonRequest(person_id=bad)), "person_id"),
         (identity.UpdatePerson(pb.UpdatePersonRequest(person_id=bad)), "person_id"),
         (identity.ListLinks(pb.ListLinksRequest(person_id=bad)), "person_id"),
+        (identity.GetConsent(pb.GetConsentRequest(person_id=bad)), "person_id"),
+        (identity.SetConsent(pb.SetConsentRequest(person_id=bad)), "person_id"),
+        (
+            identity.ListConsentHistory(pb.ListConsentHistoryRequest(person_id=bad)),
+            "person_id",
+        ),
+        (
+            identity.UnlinkIdentity(pb.UnlinkIdentityRequest(person_id=bad, link_id=SOMEBODY)),
+            "person_id",
+        ),
+        (
+            identity.UnlinkIdentity(pb.UnlinkIdentityRequest(person_id=SOMEBODY, link_id=bad)),
+            "link_id",
+        ),
+        (
+            identity.MergePersons(
+                pb.MergePersonsRequest(source_person_id=bad, target_person_id=SOMEBODY)
+            ),
+            "source_person_id",
+        ),
+        (
+            identity.MergePersons(
+                pb.MergePersonsRequest(source_person_id=SOMEBODY, target_person_id=bad)
+            ),
+            "target_person_id",
+        ),
         (
             identity.LinkIdentity(an_account_request(pb.LinkIdentityRequest, {}, person_id=bad)),
             "person_id",
@@ -205,6 +243,8 @@ async def test_page_sizes_are_not_negative(identity):
     calls = (
         identity.ListLinks(pb.ListLinksRequest(person_id=SOMEBODY, page_size=-1)),
         identity.ListPendingRegistrations(pb.ListPendingRegistrationsRequest(page_size=-1)),
+        identity.ListPersons(pb.ListPersonsRequest(page_size=-1)),
+        identity.ListConsentHistory(pb.ListConsentHistoryRequest(person_id=SOMEBODY, page_size=-1)),
     )
 
     for call in calls:

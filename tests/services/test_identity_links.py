@@ -66,14 +66,68 @@ async def test_an_account_of_somebody_else_is_taken_without_a_hint_of_whose(iden
     held = await identity.LinkIdentity(a_link(mia, "wanted"))
 
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await identity.LinkIdentity(a_link(max_, "@Wanted", verified=True))
-    refusal = await refusal_of(identity.LinkIdentity(a_link(max_, "@Wanted", verified=True)))
+        await identity.LinkIdentity(a_link(max_, "@Wanted"))
+    refusal = await refusal_of(identity.LinkIdentity(a_link(max_, "@Wanted")))
 
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.ALREADY_EXISTS, "LINK_TAKEN")
     assert refusal.metadata == {"platform": "telegram", "platform_id": "wanted"}
     told = f"{raised.value.details()} {raised.value.trailing_metadata()}"
     assert mia not in told
     assert held.link.link_id not in told
+
+
+async def test_proof_brings_the_past_of_an_account_along(identity):
+    mia = await somebody(identity)
+    held = (await identity.RegisterPerson(a_request("wanted", platform="telegram"))).identity
+
+    linked = await identity.LinkIdentity(
+        a_link(mia, "@Wanted", verified=True, verification_method="oauth")
+    )
+    again = await identity.LinkIdentity(a_link(mia, "@Wanted", verified=True))
+
+    assert not linked.created
+    assert (linked.link.link_id, linked.link.person_id) == (held.link_id, held.person_id)
+    assert (linked.link.verified, linked.link.verification_method) == (True, "oauth")
+    assert linked.link.HasField("verified_at")
+    assert (linked.merge.source_person_id, linked.merge.target_person_id) == (held.person_id, mia)
+    assert linked.merge.reason == "link"
+    assert again.link == linked.link
+    assert not again.HasField("merge")
+    person = (await identity.GetPerson(pb.GetPersonRequest(person_id=held.person_id))).person
+    assert person.person_id == mia
+    assert list(person.subject_ids)[-2:] == [held.person_id, held.link_id]
+
+
+async def test_who_was_created_is_not_taken_over_and_nobody_learns_that_they_were(identity):
+    mia = await somebody(identity)
+    other = (await identity.CreatePerson(pb.CreatePersonRequest())).person.person_id
+    await identity.LinkIdentity(a_link(other, "wanted"))
+
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await identity.LinkIdentity(a_link(mia, "wanted", verified=True))
+
+    assert raised.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    assert other not in f"{raised.value.details()} {raised.value.trailing_metadata()}"
+
+
+async def test_an_unlinked_account_is_free_for_somebody_else(identity):
+    mia, max_ = await somebody(identity), await somebody(identity)
+    link = (await identity.LinkIdentity(a_link(mia, "wanted"))).link
+    request = pb.UnlinkIdentityRequest(person_id=mia, link_id=link.link_id)
+
+    refusal = await refusal_of(
+        identity.UnlinkIdentity(pb.UnlinkIdentityRequest(person_id=max_, link_id=link.link_id))
+    )
+    ended = (await identity.UnlinkIdentity(request)).link
+    again = (await identity.UnlinkIdentity(request)).link
+    anew = await identity.LinkIdentity(a_link(max_, "wanted"))
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, "LINK_NOT_FOUND")
+    assert refusal.metadata == {"link_id": link.link_id}
+    assert ended.HasField("ended_at")
+    assert again == ended
+    assert anew.created
+    assert anew.link.link_id != link.link_id
 
 
 async def test_of_two_instances_that_link_one_account_one_person_gets_it(database):

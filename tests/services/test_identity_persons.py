@@ -69,6 +69,19 @@ async def test_nobody_is_not_found(identity):
         await refusal_of(identity.GetPerson(pb.GetPersonRequest(person_id=nobody))),
         await refusal_of(identity.UpdatePerson(pb.UpdatePersonRequest(person_id=nobody))),
         await refusal_of(identity.ListLinks(pb.ListLinksRequest(person_id=nobody))),
+        await refusal_of(identity.GetConsent(pb.GetConsentRequest(person_id=nobody))),
+        await refusal_of(
+            identity.ListConsentHistory(pb.ListConsentHistoryRequest(person_id=nobody))
+        ),
+        await refusal_of(
+            identity.SetConsent(pb.SetConsentRequest(person_id=nobody, purposes={"x": GRANTED}))
+        ),
+        await refusal_of(
+            identity.UnlinkIdentity(pb.UnlinkIdentityRequest(person_id=nobody, link_id=ids.new()))
+        ),
+        await refusal_of(
+            identity.UnmergePersons(pb.UnmergePersonsRequest(source_person_id=nobody))
+        ),
         await refusal_of(
             identity.LinkIdentity(
                 pb.LinkIdentityRequest(person_id=nobody, platform="web", platform_id="x")
@@ -87,11 +100,11 @@ async def test_many_people_come_in_the_order_asked_for_and_missing_ones_are_list
 
     answer = await identity.BatchGetPersons(
         pb.BatchGetPersonsRequest(
-            person_ids=[max_.person_id, nobody, mia.person_id, max_.person_id]
+            person_ids=[max_.person_id, nobody, mia.person_id, nobody, max_.person_id]
         )
     )
 
-    assert list(answer.persons) == [max_, mia, max_]
+    assert list(answer.persons) == [max_, mia]
     assert list(answer.missing_ids) == [nobody]
 
 
@@ -164,3 +177,45 @@ async def test_numbers_and_texts_come_back_as_they_went_in(identity):
     person = await create(identity, metadata=metadata)
 
     assert as_dict(person) == metadata
+
+
+async def test_somebody_is_created_once_under_an_id_of_the_callers_own(identity):
+    request = pb.CreatePersonRequest(
+        person_id=ids.new(), metadata=a_struct({"name": "Mia"}),
+        consent=person_pb2.Consent(purposes={"news": GRANTED, "other": 1}),
+    )  # fmt: skip
+
+    first = await identity.CreatePerson(request)
+    again = await identity.CreatePerson(request)
+    request.metadata["name"] = "Max"
+    refusal = await refusal_of(identity.CreatePerson(request))
+    nameless = [await identity.CreatePerson(pb.CreatePersonRequest()) for _ in range(2)]
+
+    assert (first.created, again.created) == (True, False)
+    assert first.person == again.person
+    assert first.person.person_id == request.person_id
+    assert as_dict(first.person) == {"name": "Mia"}
+    assert dict(first.person.consent.purposes) == {"news": GRANTED}
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.ABORTED, "IDEMPOTENCY_CONFLICT")
+    assert refusal.metadata == {"person_id": request.person_id}
+    assert nameless[0].person.person_id != nameless[1].person.person_id
+
+
+async def test_people_are_listed_by_filters_and_in_pages(identity):
+    people = [await create(identity, platform="web", metadata={"n": n % 2}) for n in range(5)]
+    await create(identity, metadata={"n": 1})
+    filters = {"platform": "Web", "metadata": a_struct({"n": 0})}
+
+    first = await identity.ListPersons(pb.ListPersonsRequest(page_size=2, **filters))
+    second = await identity.ListPersons(
+        pb.ListPersonsRequest(page_size=2, page_token=first.next_page_token, **filters)
+    )
+    everybody = await identity.ListPersons(pb.ListPersonsRequest())
+
+    assert [*first.persons, *second.persons] == [people[0], people[2], people[4]]
+    assert not second.next_page_token
+    assert len(everybody.persons) == 6
+    refusal = await refusal_of(
+        identity.ListPersons(pb.ListPersonsRequest(page_token=first.next_page_token))
+    )
+    assert refusal.fields == ["page_token"]

@@ -8,7 +8,9 @@ from google.protobuf import struct_pb2
 
 from identity_svc import normalisation
 from identity_svc.__main__ import assemble
-from identity_svc.domain.people import Account, Identity, Person, Registration
+from identity_svc.domain.links import Linked
+from identity_svc.domain.people import Account, Creation, Identity, Person, Registration
+from identity_svc.ports.links import LinkStore
 from identity_svc.ports.people import IdentityStore
 from kith.identity.v1 import identity_service_pb2 as pb
 from kith.identity.v1 import identity_service_pb2_grpc, person_pb2
@@ -44,6 +46,20 @@ async def person_of(store: IdentityStore, person_id: str) -> Person:
     [found] = await store.get([person_id])
     assert isinstance(found, Person)
     return found
+
+
+async def created(store: IdentityStore, **changes: Any) -> Person:
+    """Somebody new without an account; `changes` are fields of `Creation`."""
+    creation = Creation(**{"person_id": ids.new(), "metadata": {}, "consent": {}, **changes})
+    return (await store.create(creation, etag=ids.new())).person
+
+
+async def linked(
+    store: LinkStore, person_id: str, account: Account | None = None, **changes: Any
+) -> Linked:
+    """One more account for a person, one that nobody else has unless it is given."""
+    arguments = {"verified": False, "link_id": ids.new(), "merge_id": ids.new(), **changes}
+    return await store.link(person_id, account or an_account(), **arguments)
 
 
 def a_request(platform_id: str | None = None, **changes: Any) -> pb.RegisterPersonRequest:

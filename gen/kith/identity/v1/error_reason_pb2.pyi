@@ -30,7 +30,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """There is no such person. NOT_FOUND. Metadata: `person_id`."""
     ERROR_REASON_LINK_NOT_FOUND: _ErrorReason.ValueType  # 3
     """No open link has this platform and id. NOT_FOUND. Metadata: `platform`,
-    `platform_id`.
+    `platform_id`. Or the person has no link of this id. Metadata: `link_id`.
     """
     ERROR_REASON_LINK_TAKEN: _ErrorReason.ValueType  # 4
     """The platform id is linked to somebody else. ALREADY_EXISTS. Metadata:
@@ -113,7 +113,7 @@ ERROR_REASON_PERSON_NOT_FOUND: ErrorReason.ValueType  # 2
 """There is no such person. NOT_FOUND. Metadata: `person_id`."""
 ERROR_REASON_LINK_NOT_FOUND: ErrorReason.ValueType  # 3
 """No open link has this platform and id. NOT_FOUND. Metadata: `platform`,
-`platform_id`.
+`platform_id`. Or the person has no link of this id. Metadata: `link_id`.
 """
 ERROR_REASON_LINK_TAKEN: ErrorReason.ValueType  # 4
 """The platform id is linked to somebody else. ALREADY_EXISTS. Metadata:

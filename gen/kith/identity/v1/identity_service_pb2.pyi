@@ -427,7 +427,7 @@ class ListPersonsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     platform: _builtins.str
-    """Only people with an open link on this platform."""
+    """Only people with an open link on this platform, by any of their ids."""
     page_size: _builtins.int
     """At most this many; 0 means 50, more than 500 means 500."""
     page_token: _builtins.str
@@ -438,11 +438,11 @@ class ListPersonsRequest(_message.Message):
 
     @_builtins.property
     def seen_from(self) -> _timestamp_pb2.Timestamp:
-        """Only people seen at this time or later."""
+        """Only people whose `last_seen_at` is this time or later."""
 
     @_builtins.property
     def seen_to(self) -> _timestamp_pb2.Timestamp:
-        """Only people seen before this time."""
+        """Only people whose `last_seen_at` is before this time."""
 
     def __init__(
         self,

@@ -240,8 +240,8 @@ class IdentityServiceServicer:
 
     def CreatePerson(self, request, context):
         """CreatePerson creates somebody without a platform id. Repeating it under the same
-        `person_id` answers what the first call did; another body under that id is
-        ABORTED, IDEMPOTENCY_CONFLICT.
+        `person_id` answers that person; another body under that id, or an id that stands
+        for anything else, is ABORTED, IDEMPOTENCY_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,8 +43,8 @@ class IdentityServiceStub:
     """BatchRegisterPersons answers independent registrations, each with its own result."""
     CreatePerson: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.CreatePersonRequest, _identity_service_pb2.CreatePersonResponse]
     """CreatePerson creates somebody without a platform id. Repeating it under the same
-    `person_id` answers what the first call did; another body under that id is
-    ABORTED, IDEMPOTENCY_CONFLICT.
+    `person_id` answers that person; another body under that id, or an id that stands
+    for anything else, is ABORTED, IDEMPOTENCY_CONFLICT.
     """
     GetPerson: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.GetPersonRequest, _identity_service_pb2.GetPersonResponse]
     """GetPerson reads one person; of somebody who was merged, the person they are now.
@@ -180,8 +180,8 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """BatchRegisterPersons answers independent registrations, each with its own result."""
     CreatePerson: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.CreatePersonRequest, _identity_service_pb2.CreatePersonResponse]  # type: ignore[assignment]
     """CreatePerson creates somebody without a platform id. Repeating it under the same
-    `person_id` answers what the first call did; another body under that id is
-    ABORTED, IDEMPOTENCY_CONFLICT.
+    `person_id` answers that person; another body under that id, or an id that stands
+    for anything else, is ABORTED, IDEMPOTENCY_CONFLICT.
     """
     GetPerson: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.GetPersonRequest, _identity_service_pb2.GetPersonResponse]  # type: ignore[assignment]
     """GetPerson reads one person; of somebody who was merged, the person they are now.
@@ -332,8 +332,8 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.CreatePersonResponse, _abc.Awaitable[_identity_service_pb2.CreatePersonResponse]]:
         """CreatePerson creates somebody without a platform id. Repeating it under the same
-        `person_id` answers what the first call did; another body under that id is
-        ABORTED, IDEMPOTENCY_CONFLICT.
+        `person_id` answers that person; another body under that id, or an id that stands
+        for anything else, is ABORTED, IDEMPOTENCY_CONFLICT.
         """
 
     @_abc_1.abstractmethod

@@ -72,15 +72,17 @@ class Person(_message.Message):
     person_id: _builtins.str
     """Output only. UUIDv7."""
     etag: _builtins.str
-    """Output only. Changes with every update of the person."""
+    """Output only. Changes with every update of the person, of their consent, and of who
+    is merged into them.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """Output only. When the person was created."""
 
     @_builtins.property
     def last_seen_at(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the person was last resolved, at most a minute stale;
-        unset for somebody who was never resolved.
+        """Output only. When the person, by any of their links, was last resolved, at most a
+        minute stale; unset for somebody who was never resolved.
         """
 
     @_builtins.property
@@ -101,7 +103,7 @@ class Person(_message.Message):
     @_builtins.property
     def person_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Output only. By which ids the person is known: the person's own, then those of
-        everyone merged into them.
+        everyone merged into them, oldest merge first.
         """
 
     @_builtins.property
@@ -249,7 +251,9 @@ class Consent(_message.Message):
     PURPOSES_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """Output only. Grows by one with every change; 0 when nothing was ever set."""
+    """Output only. Never falls, and grows whenever what the person is answered changes, by
+    merging and unmerging too; 0 when nothing was ever set.
+    """
     @_builtins.property
     def purposes(self) -> _containers.ScalarMap[_builtins.str, Global___ConsentState.ValueType]:
         """States by purpose: `messages`, `knowledge`, `analytics`, or one of the app's own
@@ -293,7 +297,7 @@ class Link(_message.Message):
     link_id: _builtins.str
     """Output only. UUIDv7; the subject of what is said through this link."""
     person_id: _builtins.str
-    """Output only. Whose link it is."""
+    """Output only. For whom it was made; they may have been merged into somebody since."""
     platform: _builtins.str
     """The platform, in lower case: `discord`, `telegram`, `whatsapp`, `web`, …"""
     platform_id: _builtins.str

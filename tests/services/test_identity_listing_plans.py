@@ -1,0 +1,81 @@
+"""Lists of people read about a page, each filter by an index, however many people there are."""
+
+from typing import Any
+
+import asyncpg
+import orjson
+import pytest
+
+from tests.support.cluster import Database
+
+PEOPLE = 100_000
+PAGE = 51
+# Of each person on the list the links, those merged and the merges are looked up, each by an
+# index of two or three levels: some 35 blocks.
+MOST_BLOCKS = 60 * PAGE
+
+# One in a thousand is on slack, was seen this hour, and is a VIP; most others are on the web, were
+# seen within the year, and are none.
+MAKE = f"""
+    -- Without triggers and checks of references, for speed.
+    SET session_replication_role = replica;
+    INSERT INTO identity.identity_registry (person_id, root_id, created_at, last_seen_at, metadata)
+    SELECT md5('p' || n)::uuid, md5('p' || n)::uuid, now() - n * interval '1 minute',
+           now() - (n % 1000) * interval '8 hours',
+           jsonb_build_object('vip', n % 1000 = 0, 'name', 'person ' || n)
+    FROM generate_series(1, {PEOPLE}) n;
+    INSERT INTO identity.identity_links
+        (link_id, person_id, platform, platform_id, original_platform_id)
+    SELECT md5('l' || n)::uuid, md5('p' || n)::uuid,
+           CASE WHEN n % 1000 = 0 THEN 'slack' ELSE 'web' END, n::text, n::text
+    FROM generate_series(1, {PEOPLE}) n;
+    ANALYZE identity.identity_registry, identity.identity_links;
+"""
+FILTERS: dict[str, dict[str, Any]] = {
+    "nothing": {},
+    "a platform of few": {"platform": "slack"},
+    "a platform of most": {"platform": "web"},
+    "metadata of few": {"metadata": {"vip": True}},
+    "metadata of one": {"metadata": {"name": "person 5000"}},
+    "metadata of most": {"metadata": {"vip": False}},
+    "few who were seen lately": {"seen_from": "now() - interval '1 hour'"},
+    "few who were seen long ago": {"seen_to": "now() - 999 * interval '8 hours'"},
+    "most of all who were seen": {"seen_to": "now() - interval '1 hour'"},
+}
+
+
+async def listed(connection: Any, after: tuple[str, str] | None, **filters: Any) -> Any:
+    """A page, and how many blocks were read for it."""
+    created_at, person_id = after or (None, None)
+    call = f"""SELECT identity.list_persons($1, $2::jsonb, {filters.get("seen_from", "NULL")},
+                   {filters.get("seen_to", "NULL")}, $3::text::timestamptz, $4::text::uuid, {PAGE})
+            """
+    arguments = (
+        filters.get("platform"),
+        orjson.dumps(filters["metadata"]).decode() if "metadata" in filters else None,
+        created_at,
+        person_id,
+    )
+    page = orjson.loads(await connection.fetchval(call, *arguments))
+    explain = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
+    [plan] = orjson.loads(await connection.fetchval(explain + call, *arguments))
+    return page, plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+
+
+@pytest.mark.timeout(120)
+async def test_a_page_of_any_filter_costs_about_a_page(database: Database):
+    connection = await asyncpg.connect(database.url())
+    try:
+        await connection.execute(MAKE)
+        read = {}
+        for name, filters in FILTERS.items():
+            first, blocks = await listed(connection, None, **filters)
+            assert first
+            place = (first[-1]["created_at"], first[-1]["person_id"])
+            second, more = await listed(connection, place, **filters)
+            assert not {p["person_id"] for p in first} & {p["person_id"] for p in second}
+            read[name] = max(blocks, more)
+    finally:
+        await connection.close()
+
+    assert {name: blocks for name, blocks in read.items() if blocks > MOST_BLOCKS} == {}
