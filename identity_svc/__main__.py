@@ -3,16 +3,25 @@
 import asyncio
 
 from identity_svc.adapters.sql_consent import SqlConsentStore
+from identity_svc.adapters.sql_erasure import SqlErasureStore
+from identity_svc.adapters.sql_groups import SqlGroupStore
 from identity_svc.adapters.sql_links import SqlLinkStore
 from identity_svc.adapters.sql_merges import SqlMergeStore
 from identity_svc.adapters.sql_people import SqlIdentityStore
+from identity_svc.adapters.sql_sessions import SqlSessionStore
+from identity_svc.adapters.sql_verification import SqlVerificationStore
 from identity_svc.domain import DOMAIN
 from identity_svc.presence import Presence
 from identity_svc.servicers.consent import Consents
+from identity_svc.servicers.erasure import Erasures
+from identity_svc.servicers.groups import Groups
 from identity_svc.servicers.links import Links
 from identity_svc.servicers.merges import Merges
 from identity_svc.servicers.people import People
+from identity_svc.servicers.sessions import Sessions
+from identity_svc.servicers.verification import Verification
 from identity_svc.settings import Settings
+from identity_svc.sweeping import Sweeper
 from kith.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
 from svckit import logs, serve, settings
 from svckit.combining import combined
@@ -25,22 +34,39 @@ def assemble(store: Store) -> serve.Service:
     """The service over a store."""
     store_of_people = SqlIdentityStore(store.functions)
     people = People(store_of_people, Presence(store_of_people))
+    erasures = SqlErasureStore(store.functions)
+    sessions = SqlSessionStore(store.functions)
+    verifications = SqlVerificationStore(store.functions)
+    sweeper = Sweeper(sessions, verifications, erasures)
     servicer = combined(
         identity_service_pb2_grpc.IdentityServiceServicer,
         people,
         Links(SqlLinkStore(store.functions)),
         Merges(SqlMergeStore(store.functions)),
         Consents(SqlConsentStore(store.functions)),
+        Verification(verifications),
+        Groups(SqlGroupStore(store.functions)),
+        Sessions(sessions),
+        Erasures(erasures),
     )
+
+    async def prepare() -> None:
+        await store.prepare()
+        sweeper.begin()
+
+    async def drain() -> None:
+        await sweeper.drain()
+        await people.drain()
+
     return serve.Service(
         domain=DOMAIN,
         names=[SERVICE],
         add=lambda server: identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(
             servicer, server
         ),
-        prepare=store.prepare,
+        prepare=prepare,
         check=store.check,
-        drain=people.drain,
+        drain=drain,
     )
 
 

@@ -37,7 +37,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     `platform`, `platform_id`; never who holds it.
     """
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 5
-    """The person has changed since the etag was read. ABORTED. Metadata: `person_id`."""
+    """The person, group or onboarding session has changed since the etag was read.
+    ABORTED. Metadata: `person_id`, `group_id` or `session_id`.
+    """
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 6
     """A credential is missing or wrong. UNAUTHENTICATED."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 7
@@ -89,14 +91,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     never by whom.
     """
     ERROR_REASON_ERASURE_NOT_FOUND: _ErrorReason.ValueType  # 21
-    """There is no such erasure. NOT_FOUND. Metadata: `erasure_id`."""
+    """There is no such erasure, or none of such a person. NOT_FOUND. Metadata:
+    `erasure_id` or `person_id`.
+    """
     ERROR_REASON_ERASURE_OUT_OF_ORDER: _ErrorReason.ValueType  # 22
     """A step of an erasure was recorded before the step that it follows.
     FAILED_PRECONDITION. Metadata: `erasure_id`.
     """
     ERROR_REASON_PERSON_ERASING: _ErrorReason.ValueType  # 23
-    """The person is being erased; nothing about them changes any more.
+    """The person is being erased, or was; nothing about them changes any more.
     FAILED_PRECONDITION. Metadata: `person_id`, `erasure_id`.
+    """
+    ERROR_REASON_GROUP_FULL: _ErrorReason.ValueType  # 24
+    """The group has 10,000 members, which is the most. FAILED_PRECONDITION. Metadata:
+    `group_id`.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -120,7 +128,9 @@ ERROR_REASON_LINK_TAKEN: ErrorReason.ValueType  # 4
 `platform`, `platform_id`; never who holds it.
 """
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 5
-"""The person has changed since the etag was read. ABORTED. Metadata: `person_id`."""
+"""The person, group or onboarding session has changed since the etag was read.
+ABORTED. Metadata: `person_id`, `group_id` or `session_id`.
+"""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 6
 """A credential is missing or wrong. UNAUTHENTICATED."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 7
@@ -172,13 +182,19 @@ ERROR_REASON_SESSION_CLAIMED: ErrorReason.ValueType  # 20
 never by whom.
 """
 ERROR_REASON_ERASURE_NOT_FOUND: ErrorReason.ValueType  # 21
-"""There is no such erasure. NOT_FOUND. Metadata: `erasure_id`."""
+"""There is no such erasure, or none of such a person. NOT_FOUND. Metadata:
+`erasure_id` or `person_id`.
+"""
 ERROR_REASON_ERASURE_OUT_OF_ORDER: ErrorReason.ValueType  # 22
 """A step of an erasure was recorded before the step that it follows.
 FAILED_PRECONDITION. Metadata: `erasure_id`.
 """
 ERROR_REASON_PERSON_ERASING: ErrorReason.ValueType  # 23
-"""The person is being erased; nothing about them changes any more.
+"""The person is being erased, or was; nothing about them changes any more.
 FAILED_PRECONDITION. Metadata: `person_id`, `erasure_id`.
+"""
+ERROR_REASON_GROUP_FULL: ErrorReason.ValueType  # 24
+"""The group has 10,000 members, which is the most. FAILED_PRECONDITION. Metadata:
+`group_id`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
