@@ -162,21 +162,33 @@ END $$;
 
 -- Each member of a group once: `row_id` is the id they joined by first, whose place in the
 -- order of joining is theirs. Their role is the one given last of those that are not empty.
+-- What a person is in a group by is looked up id by id, hence LATERAL with LIMIT 1; the first
+-- is a scalar, so that a page is read in its order and no further.
 CREATE VIEW identity.members AS
 SELECT
     m.group_id, m.joined_at, m.person_id AS row_id, p.root_id AS person_id,
     coalesce((
         SELECT r.role
-        FROM identity.identity_registry a JOIN identity.group_members r USING (person_id)
-        WHERE a.root_id = p.root_id AND r.group_id = m.group_id AND r.role <> ''
+        FROM identity.identity_registry a
+        CROSS JOIN LATERAL (
+            SELECT * FROM identity.group_members r
+            WHERE r.group_id = m.group_id AND r.person_id = a.person_id LIMIT 1
+        ) r
+        WHERE a.root_id = p.root_id AND r.role <> ''
         ORDER BY r.changed_at DESC, r.person_id DESC
         LIMIT 1
     ), '') AS role
 FROM identity.group_members m JOIN identity.identity_registry p USING (person_id)
-WHERE NOT EXISTS (
-    SELECT FROM identity.identity_registry a JOIN identity.group_members r USING (person_id)
-    WHERE a.root_id = p.root_id AND r.group_id = m.group_id
-      AND (r.joined_at, r.person_id) < (m.joined_at, m.person_id)
+WHERE m.person_id = (
+    SELECT r.person_id
+    FROM identity.identity_registry a
+    CROSS JOIN LATERAL (
+        SELECT * FROM identity.group_members r
+        WHERE r.group_id = m.group_id AND r.person_id = a.person_id LIMIT 1
+    ) r
+    WHERE a.root_id = p.root_id
+    ORDER BY r.joined_at, r.person_id
+    LIMIT 1
 );
 
 -- {member, joined}; null where there is no such group. The role becomes that of every id by

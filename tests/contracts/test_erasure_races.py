@@ -153,3 +153,24 @@ async def test_erasing_people_who_change_at_once_ends_whole(store, people, funct
     assert await admin.fetchval("SELECT count(*) FROM identity.identity_registry") == 0
     assert await admin.fetchval("SELECT count(*) FROM identity.group_members") == 0
     assert await admin.fetchval("SELECT count(*) FROM identity.erasures") == 6
+
+
+async def test_accounts_that_come_back_while_people_are_erased_are_new_people(store, people):
+    accounts = [an_account() for _ in range(12)]
+    before = [await registered(people, account=account) for account in accounts]
+
+    outcomes = await asyncio.gather(
+        *(
+            call
+            for identity, account in zip(before, accounts, strict=True)
+            for call in (finished(store, identity.person_id), registered(people, account=account))
+        )
+    )
+    after = await people.resolve(accounts)
+
+    gone = {identity.person_id for identity in before}
+    for early, account, resolved in zip(outcomes[1::2], accounts, after, strict=True):
+        newcomer = await registered(people, account=account)
+        assert newcomer.person_id not in gone
+        # Who was registered while it began is who is there, unless that was still the old one.
+        assert early.person_id in gone or early == resolved == newcomer
