@@ -28,7 +28,7 @@ class PeopleFunctions:
             match error.code:
                 case "ZI020":
                     raise PersonErasing(**error.detail) from error
-                case "ZI022":
+                case "ZI004":
                     raise PersonNotFound(**error.detail) from error
             raise
 

@@ -117,7 +117,7 @@ class SqlGroupStore:
                     raise GroupEtagMismatch(group_id) from error
                 case "ZI002":
                     raise MetadataTooLarge(METADATA_BYTES) from error
-                case "ZI023":
+                case "ZI008":
                     raise GroupConflict(group_id) from error
                 case "ZI024":
                     raise GroupFull(group_id) from error

@@ -104,7 +104,7 @@ class SqlSessionStore:
             row = await self._sql.call(function, session_id=session_id, **arguments)
         except SqlError as error:
             match error.code:
-                case "ZI023":
+                case "ZI008":
                     raise SessionConflict(session_id) from error
                 case "ZI025":
                     raise SessionExpired(session_id) from error

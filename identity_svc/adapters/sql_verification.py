@@ -3,7 +3,7 @@
 from pydantic import TypeAdapter
 
 from identity_svc.adapters.refusals import PeopleFunctions
-from identity_svc.domain.people import Account, Linked, LinkTaken, PersonNotFound
+from identity_svc.domain.people import Account, Linked, LinkTaken
 from identity_svc.domain.verification import (
     Attempt,
     NewVerification,
@@ -41,8 +41,6 @@ class SqlVerificationStore:
             if error.code == "ZI021":
                 raise VerificationThrottled(float(error.detail["retry_after"])) from error
             raise
-        if row is None:
-            raise PersonNotFound(verification.person_id)
         return _started.validate_python(row)
 
     async def confirm(self, attempt: Attempt) -> Linked:

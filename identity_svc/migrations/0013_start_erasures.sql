@@ -1,9 +1,11 @@
 -- Erasures: which people are erased, under which ids, and how far it has come. These records
 -- hold ids and counts, and stay when everything else about the people is gone.
+-- ZI004: there is no such person. DETAIL: {person_id}.
 -- ZI020: a person is being erased, or was. DETAIL: {person_id, erasure_id}.
 --
--- Rows are locked in one order: what a call is about (a session, a group, …) first, then
--- people in the order of their ids, then their links.
+-- Rows are locked in one order: what a call is about (a session, a group, …), then links, then
+-- people in the order of their ids. Of people who are one, the row of who they are now (their
+-- root) stands for all: whoever changes anything about them holds it.
 
 CREATE TABLE identity.erasures (
     erasure_id  uuid PRIMARY KEY,
@@ -44,9 +46,8 @@ SELECT
     ) AS steps
 FROM identity.erasures e;
 
--- To be called by whatever changes people, once it has locked their rows (FOR KEY SHARE is
--- enough: an erasure starts FOR UPDATE). Volatile, so that it sees what was committed while
--- its caller waited for the locks.
+-- To be called by whatever changes people, once it holds their roots. Volatile, so that it
+-- sees what was committed while its caller waited for them.
 CREATE FUNCTION identity.check_not_erasing(person_ids uuid[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
 #variable_conflict use_column
@@ -74,29 +75,83 @@ LANGUAGE sql STABLE SET search_path = '' AS $$
     )
 $$;
 
--- The person as they are now, locked so that neither a merge nor an erasure comes between;
--- NULL for nobody.
-CREATE FUNCTION identity.hold_person(person_id uuid) RETURNS uuid
+-- Holds people, all of whom must be there, so that until the transaction ends nobody else
+-- merges, unmerges or erases them.
+CREATE FUNCTION identity.hold_people(person_ids uuid[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
-    root uuid;
+    roots uuid[];
+    missing uuid;
 BEGIN
     LOOP
-        SELECT p.root_id INTO root FROM identity.identity_registry p
-        WHERE p.person_id = hold_person.person_id;
-        IF NOT FOUND THEN
-            RETURN NULL;
-        END IF;
-        PERFORM FROM identity.identity_registry p WHERE p.person_id = root FOR NO KEY UPDATE;
-        -- They may have been merged, or erased, while this waited.
-        EXIT WHEN EXISTS (
-            SELECT FROM identity.identity_registry p
-            WHERE p.person_id = hold_person.person_id AND p.root_id = root
-        );
+        BEGIN
+            roots := ARRAY(
+                SELECT p.root_id FROM identity.identity_registry p
+                WHERE p.person_id = ANY (hold_people.person_ids)
+            );
+            PERFORM FROM identity.identity_registry p
+            WHERE p.person_id = ANY (roots) ORDER BY p.person_id FOR NO KEY UPDATE;
+            EXIT WHEN NOT EXISTS (
+                SELECT FROM identity.identity_registry p
+                WHERE p.person_id = ANY (hold_people.person_ids) AND p.root_id <> ALL (roots)
+            );
+            RAISE EXCEPTION USING ERRCODE = 'ZI000', MESSAGE = 'merged meanwhile';
+        EXCEPTION WHEN SQLSTATE 'ZI000' THEN
+            NULL;  -- What was locked in this block is free again.
+        END;
     END LOOP;
-    PERFORM identity.check_not_erasing(ARRAY[hold_person.person_id]);
-    RETURN root;
+
+    SELECT asked.person_id INTO missing
+    FROM unnest(hold_people.person_ids) WITH ORDINALITY AS asked (person_id, position)
+    WHERE NOT EXISTS (
+        SELECT FROM identity.identity_registry p WHERE p.person_id = asked.person_id OFFSET 0
+    )
+    ORDER BY asked.position
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'ZI004', MESSAGE = 'person not found',
+            DETAIL = jsonb_build_object('person_id', missing);
+    END IF;
+    PERFORM identity.check_not_erasing(hold_people.person_ids);
+END $$;
+
+-- The links of people that an erasure ends.
+CREATE FUNCTION identity.links_to_end(person_ids uuid[]) RETURNS uuid[]
+LANGUAGE sql STABLE SET search_path = '' AS $$
+    SELECT array_agg(l.link_id ORDER BY l.link_id) FROM identity.identity_links l
+    WHERE l.person_id = ANY (links_to_end.person_ids)
+      AND (l.ended_at IS NULL OR l.registration_pending)
+$$;
+
+-- Locks the person with the links that are to end, and answers every id of the person; NULL
+-- for nobody. FOR UPDATE, because it also waits for whoever refers to the person.
+CREATE FUNCTION identity.hold_for_erasure(person_id uuid) RETURNS uuid[]
+LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
+#variable_conflict use_column
+DECLARE
+    people uuid[];
+    links uuid[];
+BEGIN
+    LOOP
+        BEGIN
+            people := identity.ids_of_person(hold_for_erasure.person_id);
+            links := identity.links_to_end(people);
+            PERFORM FROM identity.identity_links l
+            WHERE l.link_id = ANY (links) ORDER BY l.link_id FOR NO KEY UPDATE;
+            PERFORM FROM identity.identity_registry p
+            WHERE p.person_id = ANY (people) AND p.person_id = p.root_id FOR UPDATE;
+            IF people IS NOT DISTINCT FROM identity.ids_of_person(hold_for_erasure.person_id)
+                AND links IS NOT DISTINCT FROM identity.links_to_end(people)
+            THEN
+                RETURN people;
+            END IF;
+            RAISE EXCEPTION USING ERRCODE = 'ZI000', MESSAGE = 'changed meanwhile';
+        EXCEPTION WHEN SQLSTATE 'ZI000' THEN
+            NULL;  -- What was locked in this block is free again.
+        END;
+    END LOOP;
 END $$;
 
 -- {erasure, started}; null where there is no such person, and never was one that was erased.
@@ -104,17 +159,9 @@ CREATE FUNCTION identity.start_erasure(erasure_id uuid, person_id uuid) RETURNS 
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' SET enable_seqscan = off AS $$
 #variable_conflict use_column
 DECLARE
-    people uuid[];
+    people uuid[] := identity.hold_for_erasure(start_erasure.person_id);
     found uuid;
 BEGIN
-    LOOP
-        people := identity.ids_of_person(start_erasure.person_id);
-        PERFORM FROM identity.identity_registry p
-        WHERE p.person_id = ANY (people) ORDER BY p.person_id FOR UPDATE;
-        -- They may have been merged, unmerged or erased while this waited.
-        EXIT WHEN people IS NOT DISTINCT FROM identity.ids_of_person(start_erasure.person_id);
-    END LOOP;
-
     SELECT e.erasure_id INTO found FROM identity.erased_persons e
     WHERE e.person_id = start_erasure.person_id;
     IF found IS NULL THEN
@@ -128,12 +175,10 @@ BEGIN
         FROM identity.identity_links l WHERE l.person_id = ANY (people);
         INSERT INTO identity.erased_persons (person_id, erasure_id)
         SELECT unnest(people), start_erasure.erasure_id;
-        PERFORM FROM identity.identity_links l
-        WHERE l.person_id = ANY (people) ORDER BY l.link_id FOR NO KEY UPDATE;
         -- Nothing is left to be logged about them either.
         UPDATE identity.identity_links l
         SET ended_at = coalesce(l.ended_at, clock_timestamp()), registration_pending = false
-        WHERE l.person_id = ANY (people) AND (l.ended_at IS NULL OR l.registration_pending);
+        WHERE l.link_id = ANY (identity.links_to_end(people));
         found := start_erasure.erasure_id;
     END IF;
     RETURN (

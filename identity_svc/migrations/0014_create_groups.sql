@@ -2,8 +2,8 @@
 -- person as they are now, so that people who were merged are one member and, unmerged, two.
 -- ZI001: the group no longer has the etag that was given.
 -- ZI002: the metadata would be larger than it may be.
--- ZI022: there is no such person. DETAIL: {person_id}.
--- ZI023: the id was used before, with another body.
+-- ZI004: there is no such person. DETAIL: {person_id}.
+-- ZI008: the id was used before, with another body.
 -- ZI024: the group has as many members as it may have.
 
 CREATE TABLE identity.groups (
@@ -55,30 +55,6 @@ BEGIN
     END IF;
 END $$;
 
--- Keeps people from being erased until the transaction ends.
-CREATE FUNCTION identity.hold_members(person_ids uuid[]) RETURNS void
-LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
-#variable_conflict use_column
-DECLARE
-    missing uuid;
-BEGIN
-    PERFORM FROM identity.identity_registry p
-    WHERE p.person_id = ANY (hold_members.person_ids) ORDER BY p.person_id FOR KEY SHARE;
-    SELECT asked.person_id INTO missing
-    FROM unnest(hold_members.person_ids) WITH ORDINALITY AS asked (person_id, position)
-    WHERE NOT EXISTS (
-        SELECT FROM identity.identity_registry p WHERE p.person_id = asked.person_id
-    )
-    ORDER BY asked.position
-    LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'ZI022', MESSAGE = 'person not found',
-            DETAIL = jsonb_build_object('person_id', missing);
-    END IF;
-    PERFORM identity.check_not_erasing(hold_members.person_ids);
-END $$;
-
 -- {group, created}.
 CREATE FUNCTION identity.create_group(
     group_id uuid, kind text, name text, metadata jsonb, person_ids text[], body_hash text,
@@ -96,7 +72,7 @@ BEGIN
     )
     ON CONFLICT DO NOTHING;
     IF FOUND THEN
-        PERFORM identity.hold_members(create_group.person_ids::uuid[]);
+        PERFORM identity.hold_people(create_group.person_ids::uuid[]);
         INSERT INTO identity.group_members (group_id, person_id, call_id)
         SELECT DISTINCT create_group.group_id, unnest(create_group.person_ids::uuid[]),
                create_group.call_id;
@@ -104,7 +80,7 @@ BEGIN
 
     SELECT * INTO made FROM identity.groups g WHERE g.group_id = create_group.group_id;
     IF made.body_hash <> create_group.body_hash THEN
-        RAISE EXCEPTION USING ERRCODE = 'ZI023', MESSAGE = 'idempotency conflict';
+        RAISE EXCEPTION USING ERRCODE = 'ZI008', MESSAGE = 'idempotency conflict';
     END IF;
     RETURN (
         SELECT jsonb_build_object(
@@ -205,7 +181,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    PERFORM identity.hold_members(ARRAY[add_group_member.person_id]);
+    PERFORM identity.hold_people(ARRAY[add_group_member.person_id]);
 
     INSERT INTO identity.group_members (group_id, person_id, role, joined_at, call_id)
     VALUES (
@@ -249,7 +225,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    PERFORM identity.hold_members(ARRAY[remove_group_member.person_id]);
+    PERFORM identity.hold_people(ARRAY[remove_group_member.person_id]);
     DELETE FROM identity.group_members m
     WHERE m.group_id = remove_group_member.group_id
       AND m.person_id = ANY (identity.ids_of_person(remove_group_member.person_id));
@@ -295,7 +271,7 @@ BEGIN
     IF list_groups.person_id IS NOT NULL THEN
         IF people IS NULL THEN
             RAISE EXCEPTION USING
-                ERRCODE = 'ZI022', MESSAGE = 'person not found',
+                ERRCODE = 'ZI004', MESSAGE = 'person not found',
                 DETAIL = jsonb_build_object('person_id', list_groups.person_id);
         END IF;
         page := ARRAY(

@@ -2,8 +2,8 @@
 -- clock, and whoever is first to claim one gets its data.
 -- ZI001: the session no longer has the etag that was given.
 -- ZI002: the data, or the metadata of the person, would be larger than it may be.
--- ZI022: there is no such person. DETAIL: {person_id}.
--- ZI023: the id was used before, with another body.
+-- ZI004: there is no such person. DETAIL: {person_id}.
+-- ZI008: the id was used before, with another body.
 -- ZI025: the session has expired.
 -- ZI026: the session was claimed.
 
@@ -62,7 +62,7 @@ BEGIN
         EXIT WHEN FOUND;
     END LOOP;
     IF made.body_hash <> create_session.body_hash THEN
-        RAISE EXCEPTION USING ERRCODE = 'ZI023', MESSAGE = 'idempotency conflict';
+        RAISE EXCEPTION USING ERRCODE = 'ZI008', MESSAGE = 'idempotency conflict';
     END IF;
     RETURN (
         SELECT jsonb_build_object(
@@ -144,7 +144,6 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' SET enable_seqsc
 #variable_conflict use_column
 DECLARE
     held identity.onboarding_sessions;
-    claimer uuid;
 BEGIN
     SELECT * INTO held FROM identity.onboarding_sessions s
     WHERE s.session_id = claim_session.session_id
@@ -152,31 +151,24 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    SELECT p.root_id INTO claimer FROM identity.identity_registry p
-    WHERE p.person_id = claim_session.person_id;
-    IF FOUND AND NOT EXISTS (
-        SELECT FROM identity.identity_registry p
-        WHERE p.person_id = held.person_id AND p.root_id = claimer
-    ) THEN
+    IF held.person_id IS NULL OR identity.ids_of_person(held.person_id)
+        IS DISTINCT FROM identity.ids_of_person(claim_session.person_id)
+    THEN
         PERFORM identity.check_open(held);
-        claimer := identity.hold_person(claim_session.person_id);
+        PERFORM identity.hold_people(ARRAY[claim_session.person_id]);
         PERFORM identity.update_person(
-            claimer, held.data, NULL, claim_session.new_etag, claim_session.most_bytes
-        );
+            p.root_id, held.data, NULL, claim_session.new_etag, claim_session.most_bytes
+        )
+        FROM identity.identity_registry p WHERE p.person_id = claim_session.person_id;
         UPDATE identity.onboarding_sessions s
         SET person_id = claim_session.person_id, claimed_at = clock_timestamp(),
             etag = claim_session.new_etag
-        WHERE s.session_id = claim_session.session_id AND claimer IS NOT NULL;
-    END IF;
-    IF claimer IS NULL THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'ZI022', MESSAGE = 'person not found',
-            DETAIL = jsonb_build_object('person_id', claim_session.person_id);
+        WHERE s.session_id = claim_session.session_id;
     END IF;
     RETURN (
         SELECT jsonb_build_object(
             'session', to_jsonb(s),
-            'person', identity.get_persons(ARRAY[claimer::text]) -> 0 -> 'ok'
+            'person', identity.get_persons(ARRAY[s.person_id::text]) -> 0 -> 'ok'
         )
         FROM identity.sessions s WHERE s.session_id = claim_session.session_id
     );

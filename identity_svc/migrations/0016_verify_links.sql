@@ -1,5 +1,6 @@
 -- Link verifications: a short code, carried over the platform and back, proves that a person
 -- owns an account. Only the code's hash is here, salted with the verification's id.
+-- ZI004: there is no such person. DETAIL: {person_id}.
 -- ZI021: too many were started of late. DETAIL: {retry_after}, in seconds.
 
 CREATE TABLE identity.link_verifications (
@@ -33,15 +34,15 @@ CREATE FUNCTION identity.link_verified(
 ) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
 #variable_conflict use_column
+DECLARE
+    linked jsonb;
 BEGIN
-    PERFORM FROM identity.identity_registry p
-    WHERE p.person_id = link_verified.person_id
-    FOR KEY SHARE;
-    PERFORM identity.check_not_erasing(ARRAY[link_verified.person_id]);
-    RETURN identity.link_identity(
+    linked := identity.link_identity(
         link_verified.link_id, link_verified.person_id, link_verified.platform,
         link_verified.platform_id, link_verified.original_platform_id, true
     );
+    PERFORM identity.hold_people(ARRAY[link_verified.person_id]);
+    RETURN linked;
 END $$;
 
 -- Raises where five verifications of an account, or of any id of a person, were started
@@ -85,8 +86,7 @@ BEGIN
     END IF;
 END $$;
 
--- {verification_id, expires_at}; null where there is no such person. An earlier one of the
--- same person and account ends.
+-- {verification_id, expires_at}. An earlier one of the same person and account ends.
 CREATE FUNCTION identity.start_link_verification(
     verification_id uuid, person_id uuid, platform text, platform_id text,
     original_platform_id text, code_hash text
@@ -112,13 +112,7 @@ BEGIN
           AND v.platform_id = start_link_verification.platform_id
           AND v.expires_at > moment;
 
-        PERFORM FROM identity.identity_registry p
-        WHERE p.person_id = start_link_verification.person_id
-        FOR KEY SHARE;
-        IF NOT FOUND THEN
-            RETURN NULL;
-        END IF;
-        PERFORM identity.check_not_erasing(ARRAY[start_link_verification.person_id]);
+        PERFORM identity.hold_people(ARRAY[start_link_verification.person_id]);
         INSERT INTO identity.link_verifications (
             verification_id, person_id, platform, platform_id, original_platform_id, code_hash,
             created_at, expires_at

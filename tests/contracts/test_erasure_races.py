@@ -53,11 +53,12 @@ async def admin(database: Database) -> AsyncIterator[Any]:
 
 async def blocked(admin: Any, calls: int = 1) -> None:
     """Return when that many calls wait for a lock."""
-    while calls > await admin.fetchval(
-        """SELECT count(*) FROM pg_stat_activity
-           WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-    ):
-        await asyncio.sleep(0.005)
+    async with asyncio.timeout(10):
+        while calls > await admin.fetchval(
+            """SELECT count(*) FROM pg_stat_activity
+               WHERE datname = current_database() AND wait_event_type = 'Lock'"""
+        ):
+            await asyncio.sleep(0.005)
 
 
 async def test_what_was_under_way_is_part_of_the_erasure(store, people, mia, admin, database):

@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 
 async def merge(admin: Any, source: str, target: str) -> None:
-    """Make somebody, with everyone merged into them, an alias: what a merge leaves behind."""
+    """Make somebody, with everyone merged into them, an alias: what a merge does and locks."""
+    await _hold(admin, source, target)
     await admin.execute(
         """WITH target AS (SELECT root_id FROM identity.identity_registry WHERE person_id = $2)
            UPDATE identity.identity_registry p
@@ -27,10 +28,20 @@ async def merge(admin: Any, source: str, target: str) -> None:
 
 async def unmerge(admin: Any, source: str) -> None:
     """Undo that, for somebody into whom nobody was merged."""
+    await _hold(admin, source)
     await admin.execute(
         """UPDATE identity.identity_registry SET root_id = person_id, merged_into = NULL
            WHERE person_id = $1""",
         source,
+    )
+
+
+async def _hold(admin: Any, *person_ids: str) -> None:
+    await admin.execute(
+        """SELECT FROM identity.identity_registry WHERE person_id IN (
+               SELECT root_id FROM identity.identity_registry WHERE person_id = ANY ($1))
+           ORDER BY person_id FOR NO KEY UPDATE""",
+        list(person_ids),
     )
 
 
