@@ -3,7 +3,10 @@
 from pydantic import TypeAdapter
 
 from identity_svc.adapters.refusals import PeopleFunctions
-from identity_svc.domain.people import Account, Linked, LinkTaken
+from identity_svc.adapters.sql_errors import told_as
+from identity_svc.domain.links import Linked, LinkTaken
+from identity_svc.domain.merges import TooManySubjects
+from identity_svc.domain.people import Account
 from identity_svc.domain.verification import (
     Attempt,
     NewVerification,
@@ -44,12 +47,13 @@ class SqlVerificationStore:
         return _started.validate_python(row)
 
     async def confirm(self, attempt: Attempt) -> Linked:
-        outcome = await self._sql.call(
-            "confirm_link_verification",
-            verification_id=attempt.verification_id,
-            code_hash=attempt.code_hash,
-            link_id=attempt.link_id,
-        )
+        with told_as({"ZI005": TooManySubjects}):
+            outcome = await self._sql.call(
+                "confirm_link_verification",
+                verification_id=attempt.verification_id,
+                code_hash=attempt.code_hash,
+                link_id=attempt.link_id,
+            )
         match outcome:
             case None:
                 raise VerificationNotFound(attempt.verification_id)

@@ -51,8 +51,8 @@ class TooManySubjects(FailedPrecondition):
 
     reason = "TOO_MANY_SUBJECTS"
 
-    def __init__(self, person_id: str) -> None:
+    def __init__(self, person_id: str | None = None) -> None:
         super().__init__(
-            f"person {person_id} would have more than {MOST_SUBJECTS} subjects",
-            person_id=person_id,
+            f"the person would have more than {MOST_SUBJECTS} subjects",
+            **({"person_id": person_id} if person_id else {}),
         )

@@ -8,4 +8,4 @@ class Place(NamedTuple):
     """Behind which row the next page begins."""
 
     moment: datetime
-    identifier: str
+    row_id: str

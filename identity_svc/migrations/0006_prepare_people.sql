@@ -43,6 +43,7 @@ CREATE UNIQUE INDEX merges_lasting
     ON identity.merges (source_person_id) WHERE unmerged_at IS NULL;
 CREATE INDEX merges_source ON identity.merges (source_person_id, merged_at, merge_id);
 CREATE INDEX merges_target ON identity.merges (target_person_id, merged_at, merge_id);
+CREATE INDEX merges_link ON identity.merges (link_id) WHERE link_id IS NOT NULL;
 ALTER TABLE identity.merges ENABLE ROW LEVEL SECURITY;
 
 CREATE INDEX consent_history_newest

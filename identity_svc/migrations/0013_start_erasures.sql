@@ -75,46 +75,26 @@ LANGUAGE sql STABLE SET search_path = '' AS $$
     )
 $$;
 
--- Holds people, all of whom must be there, so that until the transaction ends nobody else
--- merges, unmerges or erases them.
-CREATE FUNCTION identity.hold_people(person_ids uuid[]) RETURNS void
+-- As before, and nothing about who is being erased changes any more.
+CREATE OR REPLACE FUNCTION identity.lock_for_change(person_ids uuid[]) RETURNS void
 LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
-    roots uuid[];
     missing uuid;
 BEGIN
-    LOOP
-        BEGIN
-            roots := ARRAY(
-                SELECT p.root_id FROM identity.identity_registry p
-                WHERE p.person_id = ANY (hold_people.person_ids)
-            );
-            PERFORM FROM identity.identity_registry p
-            WHERE p.person_id = ANY (roots) ORDER BY p.person_id FOR NO KEY UPDATE;
-            EXIT WHEN NOT EXISTS (
-                SELECT FROM identity.identity_registry p
-                WHERE p.person_id = ANY (hold_people.person_ids) AND p.root_id <> ALL (roots)
-            );
-            RAISE EXCEPTION USING ERRCODE = 'ZI000', MESSAGE = 'merged meanwhile';
-        EXCEPTION WHEN SQLSTATE 'ZI000' THEN
-            NULL;  -- What was locked in this block is free again.
-        END;
-    END LOOP;
-
     SELECT asked.person_id INTO missing
-    FROM unnest(hold_people.person_ids) WITH ORDINALITY AS asked (person_id, position)
+    FROM unnest(lock_for_change.person_ids) WITH ORDINALITY AS asked (person_id, position)
     WHERE NOT EXISTS (
         SELECT FROM identity.identity_registry p WHERE p.person_id = asked.person_id OFFSET 0
     )
     ORDER BY asked.position
     LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'ZI004', MESSAGE = 'person not found',
+        RAISE EXCEPTION USING ERRCODE = 'ZI004', MESSAGE = 'person not found',
             DETAIL = jsonb_build_object('person_id', missing);
     END IF;
-    PERFORM identity.check_not_erasing(hold_people.person_ids);
+    PERFORM identity.lock_roots(lock_for_change.person_ids);
+    PERFORM identity.check_not_erasing(lock_for_change.person_ids);
 END $$;
 
 -- The links of people that an erasure ends.

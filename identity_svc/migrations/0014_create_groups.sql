@@ -72,7 +72,7 @@ BEGIN
     )
     ON CONFLICT DO NOTHING;
     IF FOUND THEN
-        PERFORM identity.hold_people(create_group.person_ids::uuid[]);
+        PERFORM identity.lock_for_change(create_group.person_ids::uuid[]);
         INSERT INTO identity.group_members (group_id, person_id, call_id)
         SELECT DISTINCT create_group.group_id, unnest(create_group.person_ids::uuid[]),
                create_group.call_id;
@@ -181,7 +181,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    PERFORM identity.hold_people(ARRAY[add_group_member.person_id]);
+    PERFORM identity.lock_for_change(ARRAY[add_group_member.person_id]);
 
     INSERT INTO identity.group_members (group_id, person_id, role, joined_at, call_id)
     VALUES (
@@ -225,7 +225,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN NULL;
     END IF;
-    PERFORM identity.hold_people(ARRAY[remove_group_member.person_id]);
+    PERFORM identity.lock_for_change(ARRAY[remove_group_member.person_id]);
     DELETE FROM identity.group_members m
     WHERE m.group_id = remove_group_member.group_id
       AND m.person_id = ANY (identity.ids_of_person(remove_group_member.person_id));

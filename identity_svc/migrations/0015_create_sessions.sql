@@ -155,7 +155,7 @@ BEGIN
         IS DISTINCT FROM identity.ids_of_person(claim_session.person_id)
     THEN
         PERFORM identity.check_open(held);
-        PERFORM identity.hold_people(ARRAY[claim_session.person_id]);
+        PERFORM identity.lock_for_change(ARRAY[claim_session.person_id]);
         PERFORM identity.update_person(
             p.root_id, held.data, NULL, claim_session.new_etag, claim_session.most_bytes
         )

@@ -28,23 +28,6 @@ CREATE INDEX link_verifications_created ON identity.link_verifications (created_
 
 ALTER TABLE identity.link_verifications ENABLE ROW LEVEL SECURITY;
 
--- {link, created}, and {merge} where linking makes one: what linking with proof answers.
-CREATE FUNCTION identity.link_verified(
-    link_id uuid, person_id uuid, platform text, platform_id text, original_platform_id text
-) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
-#variable_conflict use_column
-DECLARE
-    linked jsonb;
-BEGIN
-    linked := identity.link_identity(
-        link_verified.link_id, link_verified.person_id, link_verified.platform,
-        link_verified.platform_id, link_verified.original_platform_id, true
-    );
-    PERFORM identity.hold_people(ARRAY[link_verified.person_id]);
-    RETURN linked;
-END $$;
-
 -- Raises where five verifications of an account, or of any id of a person, were started
 -- within ten minutes; else keeps others from starting one until the transaction ends.
 CREATE FUNCTION identity.throttle_verifications(
@@ -112,7 +95,7 @@ BEGIN
           AND v.platform_id = start_link_verification.platform_id
           AND v.expires_at > moment;
 
-        PERFORM identity.hold_people(ARRAY[start_link_verification.person_id]);
+        PERFORM identity.lock_for_change(ARRAY[start_link_verification.person_id]);
         INSERT INTO identity.link_verifications (
             verification_id, person_id, platform, platform_id, original_platform_id, code_hash,
             created_at, expires_at
@@ -183,9 +166,10 @@ BEGIN
         );
     END IF;
     BEGIN
-        linked := identity.link_verified(
+        -- The same ids for a repeated call, so that it is answered as it was.
+        linked := identity.link_identity(
             confirm_link_verification.link_id, held.person_id, held.platform, held.platform_id,
-            held.original_platform_id
+            held.original_platform_id, true, 'code', confirm_link_verification.link_id
         );
     EXCEPTION WHEN SQLSTATE 'ZI003' THEN
         RETURN jsonb_build_object('error', jsonb_build_object(

@@ -26,6 +26,10 @@ LANGUAGE sql STABLE SET search_path = '' AS $$
             SELECT count(*) FROM identity.onboarding_sessions s
             WHERE s.person_id = ANY (person_ids)
         ),
+        'merges', (
+            SELECT count(*) FROM identity.merges g
+            WHERE g.source_person_id = ANY (person_ids) OR g.target_person_id = ANY (person_ids)
+        ),
         'verifications', (
             SELECT count(*) FROM identity.link_verifications v
             WHERE v.person_id = ANY (person_ids)
@@ -59,6 +63,15 @@ BEGIN
     DELETE FROM identity.consent_history c WHERE c.person_id = ANY (erase_people.person_ids);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     erased := erased || jsonb_build_object('consent_changes', deleted);
+    DELETE FROM identity.merges g
+    WHERE g.source_person_id = ANY (erase_people.person_ids)
+       OR g.target_person_id = ANY (erase_people.person_ids)
+       OR g.link_id = ANY (ARRAY(
+           SELECT l.link_id FROM identity.identity_links l
+           WHERE l.person_id = ANY (erase_people.person_ids)
+       ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    erased := erased || jsonb_build_object('merges', deleted);
     DELETE FROM identity.identity_links l WHERE l.person_id = ANY (erase_people.person_ids);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     erased := erased || jsonb_build_object('links', deleted);

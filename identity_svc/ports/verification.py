@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from identity_svc.domain.people import Linked
+from identity_svc.domain.links import Linked
 from identity_svc.domain.verification import Attempt, NewVerification, VerificationStarted
 
 

@@ -3,7 +3,7 @@
 from identity_svc.domain.places import Place
 from identity_svc.ports.erasure import ErasureStore
 from identity_svc.wire import erasure as wire
-from identity_svc.wire.places import to_place, to_token
+from identity_svc.wire.places import page_of, place_of
 from kith.identity.v1 import identity_service_pb2 as pb
 from svckit import fields, ids, pages, rpc
 from svckit.errors import InvalidRequest
@@ -57,13 +57,10 @@ class Erasures:
         running = wire.to_running(request)
         limit = pages.size(request.page_size, default=50, most=500)
         query = ("erasures", running)
-        after = to_place(request.page_token, *query)
+        after = place_of(Place, request.page_token, *query)
 
         erasures = await self._store.list(running=running, after=after, limit=limit + 1)
-        page, more = erasures[:limit], erasures[limit:]
-        return pb.ListErasuresResponse(
-            erasures=map(wire.from_erasure, page),
-            next_page_token=to_token(Place(page[-1].started_at, page[-1].erasure_id), *query)
-            if more
-            else "",
+        page, token = page_of(
+            erasures, limit, lambda one: Place(one.started_at, one.erasure_id), *query
         )
+        return pb.ListErasuresResponse(erasures=map(wire.from_erasure, page), next_page_token=token)

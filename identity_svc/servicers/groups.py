@@ -3,7 +3,7 @@
 from identity_svc.domain.places import Place
 from identity_svc.ports.groups import GroupStore
 from identity_svc.wire import groups as wire
-from identity_svc.wire.places import to_place, to_token
+from identity_svc.wire.places import page_of, place_of
 from kith.identity.v1 import identity_service_pb2 as pb
 from svckit import fields, ids, pages, rpc
 
@@ -63,15 +63,14 @@ class Groups:
         group_id = fields.uuid(request.group_id, "group_id")
         limit = pages.size(request.page_size, default=50, most=500)
         query = ("members", group_id)
-        after = to_place(request.page_token, *query)
+        after = place_of(Place, request.page_token, *query)
 
         members = await self._store.members(group_id, after=after, limit=limit + 1)
-        page, more = members[:limit], members[limit:]
+        page, token = page_of(
+            members, limit, lambda member: Place(member.joined_at, member.row_id), *query
+        )
         return pb.ListGroupMembersResponse(
-            members=map(wire.from_member, page),
-            next_page_token=to_token(Place(page[-1].joined_at, page[-1].row_id), *query)
-            if more
-            else "",
+            members=map(wire.from_member, page), next_page_token=token
         )
 
     async def ListGroups(
@@ -81,15 +80,12 @@ class Groups:
         kind = wire.to_kind(request)
         limit = pages.size(request.page_size, default=50, most=500)
         query = ("groups", person_id, kind)
-        after = to_place(request.page_token, *query)
+        after = place_of(Place, request.page_token, *query)
 
         groups = await self._store.list(
             person_id=person_id, kind=kind, after=after, limit=limit + 1
         )
-        page, more = groups[:limit], groups[limit:]
-        return pb.ListGroupsResponse(
-            groups=map(wire.from_group, page),
-            next_page_token=to_token(Place(page[-1].created_at, page[-1].group_id), *query)
-            if more
-            else "",
+        page, token = page_of(
+            groups, limit, lambda group: Place(group.created_at, group.group_id), *query
         )
+        return pb.ListGroupsResponse(groups=map(wire.from_group, page), next_page_token=token)

@@ -7,7 +7,8 @@ from identity_svc.domain.verification import (
     VerificationThrottled,
 )
 from identity_svc.ports.verification import VerificationStore
-from identity_svc.wire import people as people_wire
+from identity_svc.wire import links as links_wire
+from identity_svc.wire import merges as merges_wire
 from identity_svc.wire import verification as wire
 from kith.identity.v1 import identity_service_pb2 as pb
 from svckit import rpc
@@ -45,5 +46,7 @@ class Verification:
             raise
         metrics.VERIFICATIONS.labels("confirmed").inc()
         return pb.ConfirmLinkVerificationResponse(
-            link=people_wire.from_link(linked.link), created=linked.created
+            link=links_wire.from_link(linked.link),
+            created=linked.created,
+            merge=merges_wire.from_merge(linked.merge) if linked.merge else None,
         )
