@@ -13,3 +13,9 @@ BACKFILL_REMAINING = Gauge(
 BACKFILL_FAILURES = Counter(
     "kith_projection_backfill_failures_total", "Steps of the back-fill that failed."
 )
+
+DROPPED_DAYS = Counter("kith_event_dropped_days_total", "Days of the log that retention dropped.")
+UPKEEP_FAILURES = Counter(
+    "kith_event_upkeep_failures_total",
+    "Times that partitions could not be made, closed or dropped; tried again a minute later.",
+)

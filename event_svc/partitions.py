@@ -1,9 +1,12 @@
-"""Has the log's partitions made ahead of time, so that no append has to stop for one."""
+"""Keeps the log's days: made ahead of time, closed when they are over, dropped when expired."""
 
 import asyncio
 import contextlib
 
+from event_svc import metrics
 from event_svc.ports.log import EventStore
+from event_svc.ports.retention import DayStore
+from event_svc.retention import Retention
 from svckit import logs
 from svckit.errors import ServiceError, SqlError
 
@@ -13,18 +16,31 @@ DAYS_AHEAD = 3
 HOUR = 3600.0
 # After a failure; an append makes a missing partition itself, so nothing presses.
 RETRY_SECONDS = 60.0
+DAYS_AT_ONCE = 4
 
 
 class Partitions:
-    """The partitions of today and of the next days."""
+    """The days of the log; `retention_days` whole ones before today are kept, or all.
 
-    def __init__(self, events: EventStore, *, every: float = HOUR) -> None:
+    Any number of replicas may do this at once: each step is done by one of them.
+    """
+
+    def __init__(
+        self, events: EventStore, days: DayStore, *, retention_days: int | None = None,
+        every: float = HOUR,
+    ) -> None:  # fmt: skip
         self._events = events
+        self._days = days
+        self._retention = Retention(days)
+        self._retention_days = retention_days
         self._every = every
         self._worker: asyncio.Task[None] | None = None
 
     async def keep(self) -> None:
-        """Have them made now, and again every hour until `drain`; may be called again."""
+        """Have the next days made now, and all looked after every hour until `drain`.
+
+        May be called again.
+        """
         await self._ensure()
         if self._worker is None:
             self._worker = asyncio.create_task(self._work(), name="partitions")
@@ -42,13 +58,21 @@ class Partitions:
         if made:
             log.info("partitions made", names=made)
 
+    async def _tidy(self) -> None:
+        # First, for what is to be dropped need not be closed.
+        if self._retention_days is not None:
+            await self._retention.retain(self._retention_days)
+        while len(await self._days.close_days(DAYS_AT_ONCE)) == DAYS_AT_ONCE:
+            pass
+
     async def _work(self) -> None:
-        pause = self._every
         while True:
-            await asyncio.sleep(pause)
+            pause = self._every
             try:
                 await self._ensure()
-                pause = self._every
+                await self._tidy()
             except (ServiceError, SqlError) as error:
-                log.warning("could not make partitions", why=str(error))
+                metrics.UPKEEP_FAILURES.inc()
+                log.warning("could not look after the partitions", why=str(error))
                 pause = min(RETRY_SECONDS, self._every)
+            await asyncio.sleep(pause)

@@ -11,6 +11,7 @@ import typer
 
 from kithctl import schema
 from kithctl.demo.command import demo
+from kithctl.events.command import app as events
 from kithctl.failure import Failure
 from kithctl.importing.command import import_
 from kithctl.stack import Plan
@@ -80,6 +81,7 @@ async def _report(url: str) -> None:
 
 app.command("import")(import_)
 app.command("demo")(demo)
+app.add_typer(events)
 
 
 def main() -> None:

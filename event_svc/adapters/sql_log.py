@@ -57,18 +57,9 @@ class SqlEventStore:
             descending=descending,
             after_position=after,
             before_position=before,
-            # An id given twice would be read twice.
-            subject_ids=list(dict.fromkeys(chosen.subject_ids)) or None,
-            group_id=chosen.group_id,
-            session_id=chosen.session_id,
-            event_types=list(chosen.event_types) or None,
-            platforms=list(chosen.platforms) or None,
-            occurred_from=chosen.occurred_from,
-            occurred_to=chosen.occurred_to,
+            **arguments_of(chosen),
         )
-        return EventPage(
-            [Event(**row) for row in page["events"]], page["more"], page["scanned_position"]
-        )
+        return page_of(page)
 
     async def ensure_partitions(self, days_ahead: int) -> Sequence[str]:
         names: list[str] = await self._sql.call("ensure_partitions", days_ahead=days_ahead)
@@ -94,6 +85,27 @@ class SqlCursorStore:
             if error.code == "ZE003":
                 raise BeyondTheLog(error.detail["head_position"]) from error
             raise
+
+
+def arguments_of(chosen: EventFilter) -> dict[str, Any]:
+    """A filter as the functions that read pages take it."""
+    return {
+        # An id given twice would be read twice.
+        "subject_ids": list(dict.fromkeys(chosen.subject_ids)) or None,
+        "group_id": chosen.group_id,
+        "session_id": chosen.session_id,
+        "event_types": list(chosen.event_types) or None,
+        "platforms": list(chosen.platforms) or None,
+        "occurred_from": chosen.occurred_from,
+        "occurred_to": chosen.occurred_to,
+    }
+
+
+def page_of(page: dict[str, Any]) -> EventPage:
+    """A page as those functions answer it."""
+    return EventPage(
+        [Event(**row) for row in page["events"]], page["more"], page["scanned_position"]
+    )
 
 
 def _row(event: NewEvent) -> dict[str, Any]:

@@ -91,9 +91,10 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class EventPage:
-    """A page of events; `more` tells whether others follow.
+    """A page of events; `more` tells whether others may follow.
 
-    In ascending order, every event committed up to `scanned_position` has been looked at.
+    Every event committed from where the page began to `scanned_position`, in the direction of
+    reading, has been looked at.
     """
 
     events: Sequence[Event]

@@ -43,9 +43,10 @@ class EventStore(Protocol):
     ) -> EventPage:  # fmt: skip
         """Up to `limit` events with `after` < position < `before`, in order of position.
 
-        It may end earlier where events are large, never without an event where there is
-        one. If no more follow, `scanned_position` is the end of the log as of the same
-        moment, else the last event's; it means something in ascending order only.
+        It looks at a bounded part of the log, and returns a bounded number of bytes: a page
+        with fewer events, or none, may say `more`. Everything from where it began to
+        `scanned_position` has been looked at, and the next page goes on from there; if no
+        more follow, that is the end of the log as of the same moment (in descending order 0).
         """
         ...
 

@@ -69,8 +69,8 @@ class Log:
             page = await self._events.page(chosen, after=max(after, place or 0), limit=limit)
         return pb.ListEventsResponse(
             events=map(wire.from_event, shown(page.events, chosen)),
-            next_page_token=pages.token(page.events[-1].position, query) if page.more else "",
-            scanned_position=page.scanned_position,
+            next_page_token=pages.token(page.scanned_position, query) if page.more else "",
+            scanned_position=0 if descending else page.scanned_position,
         )
 
     async def GetCursor(

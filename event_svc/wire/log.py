@@ -91,12 +91,7 @@ def to_filter(message: event_pb2.EventFilter) -> EventFilter:
         subject_ids=fields.uuids(message.subject_ids, "filter.subject_ids", most=MOST_SUBJECTS),
         group_id=fields.optional_uuid(message.group_id, "filter.group_id"),
         session_id=fields.optional_uuid(message.session_id, "filter.session_id"),
-        event_types=[
-            _event_type(name, f"filter.event_types[{index}]")
-            for index, name in enumerate(
-                _at_most(MOST_WORDS, message.event_types, "filter.event_types")
-            )
-        ],
+        event_types=to_event_types(message.event_types, "filter.event_types"),
         platforms=fields.words(message.platforms, "filter.platforms", most=MOST_WORDS),
         occurred_from=fields.timestamp(message, "filter.occurred_from"),
         occurred_to=fields.timestamp(message, "filter.occurred_to"),
@@ -104,11 +99,16 @@ def to_filter(message: event_pb2.EventFilter) -> EventFilter:
 
 
 def query_of(request: pb.ListEventsRequest, chosen: EventFilter, *, descending: bool) -> Any:
-    """What page tokens are bound to: everything but the size of a page.
+    """What page tokens are bound to: everything but the size of a page."""
+    return [*choice_of(chosen, request.page_scope), request.after_position, descending]
+
+
+def choice_of(chosen: EventFilter, page_scope: str) -> list[Any]:
+    """A filter, as far as page tokens are bound to it.
 
     A scope stands in place of the subjects, so that these may change between two pages.
     """
-    scope = _characters(request.page_scope, "page_scope", most=MOST_SCOPE_CHARACTERS)
+    scope = _characters(page_scope, "page_scope", most=MOST_SCOPE_CHARACTERS)
     return [
         scope or sorted(set(chosen.subject_ids)),
         chosen.group_id,
@@ -117,8 +117,14 @@ def query_of(request: pb.ListEventsRequest, chosen: EventFilter, *, descending: 
         sorted(set(chosen.platforms)),
         chosen.occurred_from,
         chosen.occurred_to,
-        request.after_position,
-        descending,
+    ]
+
+
+def to_event_types(names: Sequence[str], field: str) -> list[str]:
+    """Up to 32 types of events; none is fine."""
+    return [
+        _event_type(name, f"{field}[{index}]")
+        for index, name in enumerate(_at_most(MOST_WORDS, names, field))
     ]
 
 

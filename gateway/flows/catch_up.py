@@ -116,9 +116,9 @@ class CatchUp:
             # Never past a younger event: its own flow may still fail.
             await self._advance(ripe[-1].position if ripe else self._position)
             return False
-        is_last = not page.next_page_token
-        await self._advance(page.scanned_position if is_last else ripe[-1].position)
-        return not is_last
+        # A page may be short, or even empty, and not be the last.
+        await self._advance(page.scanned_position)
+        return bool(page.next_page_token)
 
     def _ripe(self, events: Sequence[event_pb2.Event]) -> Sequence[event_pb2.Event]:
         """The events before the first that is younger than the grace."""

@@ -57,7 +57,9 @@ class _SearchModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SearchMode
     SEARCH_MODE_UNSPECIFIED: _SearchMode.ValueType  # 0
     """The same as SEARCH_MODE_WORDS."""
     SEARCH_MODE_WORDS: _SearchMode.ValueType  # 1
-    """Every word of the query, in any order; case does not matter."""
+    """Every word of the query, in any order; case does not matter. A word of a script
+    without spaces, such as Chinese, is found wherever it occurs.
+    """
     SEARCH_MODE_SUBSTRING: _SearchMode.ValueType  # 2
     """The query as it stands; case does not matter."""
 
@@ -67,7 +69,9 @@ class SearchMode(_SearchMode, metaclass=_SearchModeEnumTypeWrapper):
 SEARCH_MODE_UNSPECIFIED: SearchMode.ValueType  # 0
 """The same as SEARCH_MODE_WORDS."""
 SEARCH_MODE_WORDS: SearchMode.ValueType  # 1
-"""Every word of the query, in any order; case does not matter."""
+"""Every word of the query, in any order; case does not matter. A word of a script
+without spaces, such as Chinese, is found wherever it occurs.
+"""
 SEARCH_MODE_SUBSTRING: SearchMode.ValueType  # 2
 """The query as it stands; case does not matter."""
 Global___SearchMode: _TypeAlias = SearchMode  # noqa: Y015
@@ -481,10 +485,12 @@ class ListEventsResponse(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     SCANNED_POSITION_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """Empty on the last page."""
+    """Empty on the last page. With a filter, a page may be short, or empty, and not be
+    the last: each looks at a bounded part of the log.
+    """
     scanned_position: _builtins.int
     """Every event that was committed up to this position has been looked at; where a
-    reader that came to the end goes on with `after_position`. Only in ascending
+    reader that comes back later goes on with `after_position`. Only in ascending
     order.
     """
     @_builtins.property
@@ -519,7 +525,7 @@ class SearchEventsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     PAGE_SCOPE_FIELD_NUMBER: _builtins.int
     query: _builtins.str
-    """What to look for in the texts of `content`: 1 to 512 characters."""
+    """What to look for in the texts of `content`: 1 to 512 characters, at most 32 words."""
     mode: Global___SearchMode.ValueType
     """How to look."""
     page_size: _builtins.int

@@ -340,7 +340,9 @@ class EventServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RetainEvents(self, request, context):
-        """RetainEvents drops the partitions of days that are older than is to be kept.
+        """RetainEvents drops the partitions of days that are older than is to be kept, one
+        at a time. Repeating it goes on where it stopped; UNAVAILABLE, STORE_UNAVAILABLE
+        where readers are in the way for too long.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

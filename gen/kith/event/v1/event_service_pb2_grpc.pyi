@@ -122,7 +122,10 @@ class EventServiceStub:
     ExportEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]
     """ExportEvents answers every event of subjects, oldest first."""
     RetainEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.RetainEventsRequest, _event_service_pb2.RetainEventsResponse]
-    """RetainEvents drops the partitions of days that are older than is to be kept."""
+    """RetainEvents drops the partitions of days that are older than is to be kept, one
+    at a time. Repeating it goes on where it stopped; UNAVAILABLE, STORE_UNAVAILABLE
+    where readers are in the way for too long.
+    """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -218,7 +221,10 @@ class EventServiceAsyncStub(EventServiceStub):
     ExportEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.ExportEventsRequest, _event_service_pb2.ExportEventsResponse]  # type: ignore[assignment]
     """ExportEvents answers every event of subjects, oldest first."""
     RetainEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.RetainEventsRequest, _event_service_pb2.RetainEventsResponse]  # type: ignore[assignment]
-    """RetainEvents drops the partitions of days that are older than is to be kept."""
+    """RetainEvents drops the partitions of days that are older than is to be kept, one
+    at a time. Repeating it goes on where it stopped; UNAVAILABLE, STORE_UNAVAILABLE
+    where readers are in the way for too long.
+    """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     """EventService keeps the append-only log of everything that happened."""
@@ -449,6 +455,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.RetainEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.RetainEventsResponse, _abc.Awaitable[_event_service_pb2.RetainEventsResponse]]:
-        """RetainEvents drops the partitions of days that are older than is to be kept."""
+        """RetainEvents drops the partitions of days that are older than is to be kept, one
+        at a time. Repeating it goes on where it stopped; UNAVAILABLE, STORE_UNAVAILABLE
+        where readers are in the way for too long.
+        """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,1 @@
+"""`kith events`: what an operator does with the log."""
