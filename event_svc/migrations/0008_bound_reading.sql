@@ -9,40 +9,64 @@ LANGUAGE sql IMMUTABLE AS $$
     FROM jsonb_path_query(content, 'strict $.** ? (@.type() == "string")') t
 $$;
 
--- The statement that reads one page out of the days from $10 to before $11: at most $12
--- events, whose texts match all of $13. One limited scan for each subject, merged; each goes
--- along an index that ends in the position. Run with its arguments known, so that only
--- partitions of those days are opened, and conditions on what is NULL fall away.
-CREATE OR REPLACE FUNCTION event.page_statement(descending boolean) RETURNS text
-LANGUAGE sql IMMUTABLE AS $$
+-- The part that the statements below share: the events of one subject ($1), group ($2) and
+-- conversation ($3) between two positions ($8, $9), out of the days from $10 to before $11, in
+-- order. Written so that along `scope` ("subject_id", "session_id", "group_id", or NULL for the
+-- log itself) no index has this order but the scope's own, or the planner might walk through
+-- the log for want of knowing better.
+CREATE FUNCTION event.scan_clauses(descending boolean, scope text, columns text, filters text)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = '' AS $$
+    SELECT format('
+            SELECT %1$s FROM event.event_log e
+            WHERE e.created_at >= $10 AND e.created_at < $11
+              AND %2$s
+              AND ($2 IS NULL OR e.group_id = $2 OR %3$L = ''group_id'')
+              AND ($3 IS NULL OR e.session_id = $3 OR %3$L = ''session_id'')
+              %4$s
+            ORDER BY %5$s',
+        scan_clauses.columns,
+        CASE WHEN scan_clauses.scope IS NULL THEN 'e.position > $8 AND e.position < $9'
+             ELSE format('e.%1$I IS NOT NULL
+              AND (e.%1$I, e.position) > (%2$s, $8) AND (e.%1$I, e.position) < (%2$s, $9)',
+                 scan_clauses.scope, key) END,
+        scan_clauses.scope,
+        scan_clauses.filters,
+        CASE WHEN scan_clauses.scope IS NULL THEN format('e.position %1$s', direction)
+             ELSE format('e.%2$I %1$s, e.position %1$s', direction, scan_clauses.scope) END)
+    FROM (SELECT CASE scan_clauses.scope WHEN 'subject_id' THEN 's.subject_id'
+                     WHEN 'session_id' THEN '$3' WHEN 'group_id' THEN '$2' END AS key,
+                 CASE WHEN scan_clauses.descending THEN 'DESC' ELSE 'ASC' END AS direction) t
+$$;
+
+-- The statement that reads one page: at most $12 events of these types ($4), platforms ($5)
+-- and times ($6, $7) whose texts match all of $13. One limited scan for each subject, merged.
+-- Run with its arguments known, so that only partitions of those days are opened, and
+-- conditions on what is NULL fall away.
+DROP FUNCTION event.page_statement(boolean);
+CREATE FUNCTION event.page_statement(descending boolean, scope text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = '' AS $$
     SELECT format('
         SELECT e.position, event.as_json(e) AS event,
                octet_length(e.content::text) + octet_length(e.metadata::text) AS size
         FROM unnest(coalesce($1, ARRAY[NULL]::uuid[])) s (subject_id)
-        CROSS JOIN LATERAL (
-            SELECT e.* FROM event.event_log e
-            WHERE ($1 IS NULL OR e.subject_id = s.subject_id)
-              AND ($2 IS NULL OR e.group_id = $2)
-              AND ($3 IS NULL OR e.session_id = $3)
+        CROSS JOIN LATERAL (%1$s LIMIT $12) e
+        ORDER BY e.position %2$s LIMIT $12',
+        event.scan_clauses(page_statement.descending, page_statement.scope, 'e.*', '
               AND ($4 IS NULL OR e.event_type = ANY ($4))
               AND ($5 IS NULL OR e.platform = ANY ($5))
               AND ($6 IS NULL OR e.occurred_at >= $6)
               AND ($7 IS NULL OR e.occurred_at < $7)
-              AND e.position > $8 AND e.position < $9
-              AND e.created_at >= $10 AND e.created_at < $11
-              AND ($13 IS NULL OR event.texts_of(e.content) ~ ALL ($13))
-            ORDER BY e.position %1$s LIMIT $12
-        ) e
-        ORDER BY e.position %1$s LIMIT $12',
+              AND ($13 IS NULL OR event.texts_of(e.content) ~ ALL ($13))'),
         CASE WHEN page_statement.descending THEN 'DESC' ELSE 'ASC' END)
 $$;
 
--- The statement that tells how far a page with a filter may look, within the same $1 to $3
--- and $8 to $11: $12 rows of each subject, of $13 bytes as they are stored (only `weighed`).
--- `looked`: how many rows that is; `border`: the position that all subjects are looked at up
--- to, NULL where that is the whole range.
-CREATE FUNCTION event.look_statement(descending boolean, weighed boolean) RETURNS text
-LANGUAGE sql IMMUTABLE AS $$
+-- The statement that tells how far a page with a filter may look: $12 rows of each subject, of
+-- $13 bytes as they are stored (only `weighed`). `looked`: how many rows that is; `border`: the
+-- position that all subjects are looked at up to, NULL where that is the whole range.
+CREATE FUNCTION event.look_statement(descending boolean, scope text, weighed boolean)
+RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = '' AS $$
     SELECT format('
         SELECT coalesce(sum(t.looked), 0)::bigint AS looked, %3$s(t.border) AS border
         FROM unnest(coalesce($1, ARRAY[NULL]::uuid[])) s (subject_id)
@@ -51,22 +75,17 @@ LANGUAGE sql IMMUTABLE AS $$
                    CASE WHEN count(*) = $12 OR NOT bool_and(fits)
                         THEN %2$s(e.position) FILTER (WHERE fits) END AS border
             FROM (
-                SELECT e.position, coalesce(
-                           sum(%4$s) OVER (ORDER BY e.position %1$s
-                               ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < $13 AS fits
-                FROM event.event_log e
-                WHERE ($1 IS NULL OR e.subject_id = s.subject_id)
-                  AND ($2 IS NULL OR e.group_id = $2)
-                  AND ($3 IS NULL OR e.session_id = $3)
-                  AND e.position > $8 AND e.position < $9
-                  AND e.created_at >= $10 AND e.created_at < $11
-                ORDER BY e.position %1$s LIMIT $12
+                SELECT e.position, coalesce(sum(e.weight) OVER (ORDER BY e.position %4$s
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) < $13 AS fits
+                FROM (%1$s LIMIT $12) e
             ) e
         ) t',
-        CASE WHEN look_statement.descending THEN 'DESC' ELSE 'ASC' END,
+        event.scan_clauses(look_statement.descending, look_statement.scope,
+            'e.position, ' || CASE WHEN look_statement.weighed
+                THEN 'pg_column_size(e.content)' ELSE '0' END || ' AS weight', ''),
         CASE WHEN look_statement.descending THEN 'min' ELSE 'max' END,
         CASE WHEN look_statement.descending THEN 'max' ELSE 'min' END,
-        CASE WHEN look_statement.weighed THEN 'pg_column_size(e.content)' ELSE '0' END)
+        CASE WHEN look_statement.descending THEN 'DESC' ELSE 'ASC' END)
 $$;
 
 -- Up to where retention has dropped the log by now. VOLATILE, and so with a snapshot of its
@@ -137,10 +156,13 @@ LANGUAGE plpgsql STABLE SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
     most_bytes CONSTANT bigint := 3 << 20;
-    most_looked_bytes CONSTANT bigint := 16 << 20;
+    most_looked_bytes CONSTANT bigint := 4 << 20;
     subjects CONSTANT integer := coalesce(cardinality(read_events.subject_ids), 1);
     -- Partitions, and look-ups in them.
     most_days CONSTANT integer := least(128, greatest(20000 / greatest(subjects, 1), 1));
+    scope CONSTANT text := CASE WHEN read_events.subject_ids IS NOT NULL THEN 'subject_id'
+        WHEN read_events.session_id IS NOT NULL THEN 'session_id'
+        WHEN read_events.group_id IS NOT NULL THEN 'group_id' END;
     is_sifted CONSTANT boolean := coalesce(
         read_events.event_types::text, read_events.platforms::text,
         read_events.occurred_from::text, read_events.occurred_to::text,
@@ -183,7 +205,7 @@ BEGIN
 
         IF is_sifted THEN
             EXECUTE event.look_statement(
-                read_events.descending, read_events.patterns IS NOT NULL)
+                read_events.descending, scope, read_events.patterns IS NOT NULL)
             INTO looked, border
             USING read_events.subject_ids, read_events.group_id, read_events.session_id,
                   NULL, NULL, NULL, NULL, after, before, range_from, range_to,
@@ -208,7 +230,7 @@ BEGIN
                    coalesce(sum(size) FILTER (WHERE fits), 0) AS bytes,
                    coalesce(bool_or(NOT fits), false) AS more
             FROM judged',
-            event.page_statement(read_events.descending),
+            event.page_statement(read_events.descending, scope),
             CASE WHEN read_events.descending THEN 'DESC' ELSE 'ASC' END)
         INTO piece
         USING read_events.subject_ids, read_events.group_id, read_events.session_id,
@@ -251,7 +273,9 @@ CREATE OR REPLACE FUNCTION event.list_events(
     occurred_from timestamptz DEFAULT NULL,
     occurred_to timestamptz DEFAULT NULL
 ) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' SET timezone = 'UTC' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' SET timezone = 'UTC'
+-- Along the indexes, whatever the planner thinks of a day that it knows nothing about.
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN event.read_events(
@@ -275,7 +299,9 @@ CREATE FUNCTION event.search_events(
     occurred_from timestamptz DEFAULT NULL,
     occurred_to timestamptz DEFAULT NULL
 ) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' SET timezone = 'UTC' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' SET timezone = 'UTC'
+-- Along the indexes, whatever the planner thinks of a day that it knows nothing about.
+SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN event.read_events(

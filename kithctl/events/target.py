@@ -62,4 +62,4 @@ def _started(home: Path) -> str | None:
     running = read_if_there(home / "addresses.json")
     if running is None:
         return None
-    return Bind.parse(json.loads(running)["processes"]["event"]["address"]).reachable
+    return str(Bind.parse(json.loads(running)["processes"]["event"]["address"]).reachable)

@@ -9,45 +9,33 @@ import asyncpg
 import orjson
 import pytest
 
-from event_svc.domain.log import Append
-from event_svc.partitions import DAYS_AHEAD, Partitions
+from event_svc.domain.retention import Day
+from event_svc.partitions import DAYS_AHEAD, DAYS_AT_ONCE, Partitions
 from svckit import ids
 from svckit.errors import Unavailable
 from tests.support.cluster import Database, administrator
+from tests.support.event_days import fill_days
 from tests.support.events import an_event, event_service, follow, log_one
 
 DAYS, EACH_DAY = 60, 50
 LAST = DAYS * EACH_DAY
 ADA, GROUP, SESSION, RARE = (ids.new() for _ in range(4))
 
-# A log of sixty days; each has fifty events, of which ten are Ada's, ten the group's and ten
-# the session's. One subject has a single event, on the very first day.
-LONG_LOG = f"""
-    SELECT event.make_partition('2024-01-01'::date + d) FROM generate_series(0, {DAYS - 1}) d;
-    INSERT INTO event.event_log (
-        position, created_at, occurred_at, consent_version, event_id, subject_id, group_id,
-        session_id, event_type, platform, content, metadata)
-    SELECT d * {EACH_DAY} + n, event.start_of('2024-01-01'::date + d) + n * interval '1 minute',
-           now(), 0, gen_random_uuid(),
-           CASE WHEN d = 0 AND n = 4 THEN '{RARE}'::uuid WHEN n % 5 = 0 THEN '{ADA}'::uuid END,
-           CASE WHEN n % 5 = 1 THEN '{GROUP}'::uuid END,
-           CASE WHEN n % 5 = 2 THEN '{SESSION}'::uuid END,
-           'message', 'discord', jsonb_build_object('text', repeat('word ', 40)), '{{}}'
-    FROM generate_series(0, {DAYS - 1}) d, generate_series(1, {EACH_DAY}) n;
-    UPDATE event.partitions
-    SET first_position = (day - '2024-01-01'::date) * {EACH_DAY} + 1;
-    INSERT INTO event.event_ids
-    SELECT event_id, position, created_at, NULL FROM event.event_log;
-    UPDATE event.log_head SET position = {LAST},
-                              created_at = (SELECT max(created_at) FROM event.event_log);
-    ANALYZE event.event_log"""
-
 
 @pytest.fixture
 async def long_log(database: Database) -> AsyncIterator[Any]:
-    """An administrator's connection to a log of sixty partitions."""
+    """An administrator's connection to a log of sixty days; each has fifty events, of which ten
+    are Ada's, ten the group's and ten the session's. One subject has a single event, on the
+    very first day.
+    """
     async with administrator(database) as admin:
-        await admin.execute(LONG_LOG)
+        await fill_days(
+            admin, "date '2024-01-01'", DAYS, EACH_DAY,
+            subject_id=f"""CASE WHEN d = 0 AND n = 4 THEN '{RARE}'::uuid
+                                WHEN n % 5 = 0 THEN '{ADA}'::uuid END""",
+            group_id=f"CASE WHEN n % 5 = 1 THEN '{GROUP}'::uuid END",
+            session_id=f"CASE WHEN n % 5 = 2 THEN '{SESSION}'::uuid END",
+        )  # fmt: skip
         yield admin
 
 
@@ -106,27 +94,30 @@ async def test_an_event_is_read_out_of_its_own_partition_alone(long_log):
 
 
 @pytest.mark.parametrize(
-    ("index", "chosen"),
+    ("scope", "index", "chosen"),
     [
-        ("subject_id_position_idx", {1: f"ARRAY['{ADA}']::uuid[]"}),
-        ("group_id_position_idx", {2: f"'{GROUP}'::uuid"}),
-        ("session_id_position_idx", {3: f"'{SESSION}'::uuid"}),
-        ("pkey", {}),
+        ("subject_id", "subject_id_position_idx", {1: f"ARRAY['{ADA}']::uuid[]"}),
+        ("group_id", "group_id_position_idx", {2: f"'{GROUP}'::uuid"}),
+        ("session_id", "session_id_position_idx", {3: f"'{SESSION}'::uuid"}),
+        (None, "pkey", {}),
     ],
 )
-async def test_pages_go_along_an_index_in_every_partition(long_log, index, chosen):
+async def test_pages_go_along_an_index_in_every_partition(long_log, scope, index, chosen):
     values = ", ".join(chosen.get(n, "NULL") for n in range(1, 8))
     types = (
         "uuid[], uuid, uuid, text[], text[], timestamptz, timestamptz, "
-        "bigint, bigint, timestamptz, timestamptz, bigint"
+        "bigint, bigint, timestamptz, timestamptz, bigint, text[]"
     )
+    await long_log.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
     for descending in (True, False):
-        statement = await long_log.fetchval("SELECT event.page_statement($1)", descending)
+        statement = await long_log.fetchval(
+            "SELECT event.page_statement($1, $2)", descending, scope
+        )
         await long_log.execute(f"PREPARE page ({types}) AS {statement}")
 
         plan = await long_log.fetch(
             f"""EXPLAIN (ANALYZE, COSTS off, TIMING off) EXECUTE page (
-                {values}, 0, 1000000, '2024-02-10Z', '2024-02-14Z', 5)"""
+                {values}, 0, 1000000, '2024-02-10Z', '2024-02-14Z', 5, NULL)"""
         )
 
         await long_log.execute("DEALLOCATE page")
@@ -192,44 +183,72 @@ async def test_readers_go_on_while_partitions_are_made(database):
     assert (positions, scanned) == ([1], 1)
 
 
-class FakeEvents:
-    """An EventStore as far as partitions go; it can be unavailable."""
+class FakeLog:
+    """An EventStore and a DayStore as far as upkeep goes; it can be unavailable."""
 
     def __init__(self) -> None:
-        self.asked: asyncio.Queue[int] = asyncio.Queue()
+        self.asked: asyncio.Queue[str] = asyncio.Queue()
         self.failures = 0
+        self.expired = [Day("2024-01-01", 5), Day("2024-01-02", 7)]
+        self.open_days = DAYS_AT_ONCE + 1
 
     async def ensure_partitions(self, days_ahead: int) -> Sequence[str]:
-        self.asked.put_nowait(days_ahead)
+        self.asked.put_nowait(f"{days_ahead} ahead")
         if self.failures:
             self.failures -= 1
             raise Unavailable("the store cannot be reached")
         return []
 
-    async def append(self, requests: Sequence[Append]) -> Any:
+    async def close_days(self, most: int) -> Sequence[str]:
+        closed = min(most, self.open_days)
+        self.open_days -= closed
+        self.asked.put_nowait(f"{closed} closed")
+        return ["2024-02-01"] * closed
+
+    async def drop_expired_day(self, keep_days: int) -> Day | None:
+        self.asked.put_nowait(f"keep {keep_days}")
+        return self.expired.pop(0) if self.expired else None
+
+    async def append(self, *_: Any, **__: Any) -> Any:
         raise AssertionError("partitions append nothing")
 
-    get = page = append
+    get = page = expired_days = forget_ids = append
+
+    async def next(self, number: int) -> list[str]:
+        return [await asyncio.wait_for(self.asked.get(), 5) for _ in range(number)]
 
 
 async def test_partitions_are_kept_ahead_until_the_service_stops():
-    events = FakeEvents()
-    partitions = Partitions(events, every=0.001)
+    events = FakeLog()
+    partitions = Partitions(events, events, every=0.001)
 
     await partitions.keep()
     await partitions.keep()
     events.failures = 2
-    asked = [await asyncio.wait_for(events.asked.get(), 5) for _ in range(8)]
+    asked = await events.next(12)
     await partitions.drain()
 
-    assert asked == [DAYS_AHEAD] * 8
+    assert asked.count(f"{DAYS_AHEAD} ahead") >= 5
+    assert not any(done.startswith("keep") for done in asked)
     assert "partitions" not in {task.get_name() for task in asyncio.all_tasks()}
 
 
+async def test_days_that_are_over_are_closed_and_expired_ones_dropped_where_asked():
+    events = FakeLog()
+    partitions = Partitions(events, events, retention_days=30)
+
+    await partitions.keep()
+    asked = await events.next(7)
+    await partitions.drain()
+
+    ahead = f"{DAYS_AHEAD} ahead"
+    assert asked == [ahead, ahead, *["keep 30"] * 3, f"{DAYS_AT_ONCE} closed", "1 closed"]
+
+
 async def test_partitions_that_cannot_be_made_at_the_start_are_the_callers_to_know():
-    events = FakeEvents()
+    events = FakeLog()
     events.failures = 1
-    partitions = Partitions(events)
+    partitions = Partitions(events, events)
 
     with pytest.raises(Unavailable):
         await partitions.keep()
