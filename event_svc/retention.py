@@ -12,6 +12,8 @@ log = logs.get(__name__)
 
 TRIES = 5
 PAUSE_SECONDS = 0.5
+# Between two days: whoever waited for the first is to get through before the next.
+BREATH_SECONDS = 0.05
 
 
 class Retention:
@@ -35,6 +37,7 @@ class Retention:
             days = []
             while day := await self._dropped(keep_days):
                 days.append(day)
+                await asyncio.sleep(min(BREATH_SECONDS, self._pause))
         forgotten = await self._forget(keep_days, dry_run=dry_run) if drop_keys else 0
         return Retained(days, forgotten)
 

@@ -170,7 +170,7 @@ DECLARE
     looks bigint := 10000;  -- rows that may still be looked at
     after bigint := read_events.after_position;
     before bigint := coalesce(read_events.before_position, 9223372036854775807);
-    head record;
+    head_position bigint;
     days date[]; firsts bigint[]; places integer[];
     days_read integer := 0;
     last_day integer;
@@ -183,7 +183,7 @@ DECLARE
     bytes bigint := 0;
     stopped_at bigint;
 BEGIN
-    SELECT h.position, h.expired_position INTO head FROM event.log_head h;
+    SELECT h.position INTO head_position FROM event.log_head h;
     SELECT * INTO days, firsts, places FROM event.days_to_read(
         read_events.descending, after, before, read_events.event_types, read_events.platforms,
         read_events.occurred_from, read_events.occurred_to);
@@ -249,13 +249,13 @@ BEGIN
 
     -- Days that were dropped after the statement's snapshot look empty. What the statements
     -- above have opened cannot be dropped any more, so this is the moment to ask.
-    IF event.expired_by_now() > head.expired_position THEN
+    IF least(firsts[1], firsts[days_read]) <= event.expired_by_now() THEN
         RAISE EXCEPTION USING ERRCODE = '40001', MESSAGE = 'a day was dropped meanwhile';
     END IF;
     RETURN jsonb_build_object(
         'events', events, 'more', stopped_at IS NOT NULL,
         'scanned_position', coalesce(
-            stopped_at, CASE WHEN read_events.descending THEN 0 ELSE head.position END));
+            stopped_at, CASE WHEN read_events.descending THEN 0 ELSE head_position END));
 END $$;
 
 -- A page of what a filter chooses; see read_events. Never without an event where there is no
