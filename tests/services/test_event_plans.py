@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from svckit import ids
 from tests.support.cluster import Cluster, Database, administrator
 from tests.support.event_days import fill_days
 
 DAYS, EACH_DAY = 60, 500
 LAST = DAYS * EACH_DAY
-SUBJECTS = [ids.new() for _ in range(3)]
-GROUP, SESSION = ids.new(), ids.new()
+# Fixed, for they become names of tests.
+*SUBJECTS, GROUP, SESSION = (f"00000000-0000-4000-8000-00000000000{n}" for n in range(5))
 FIRST_DAY = "date '2024-01-01'"
 OF_SUBJECTS = "subject_ids => ARRAY[{}]".format(", ".join(f"'{one}'" for one in SUBJECTS))
 
