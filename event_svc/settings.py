@@ -16,3 +16,5 @@ class Settings(StoreSettings):
     retention_days: int | None = Field(
         default=None, ge=1, le=MOST_DAYS, validation_alias="KITH_EVENT_RETENTION_DAYS"
     )
+    # How often a subscriber hears something although there is no event for it.
+    heartbeat_seconds: float = Field(default=15.0, gt=0)

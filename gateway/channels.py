@@ -156,9 +156,11 @@ def answer_error(status: status_pb2.Status, service: str) -> Exception:
             (violation.field, violation.description)
             for violation in (request.field_violations if request else ())
         ]
-    if isinstance(error, errors.Unavailable | errors.ResourceExhausted):
-        retry = _detail(status, error_details_pb2.RetryInfo)
-        error.retry_after = retry.retry_delay.ToNanoseconds() / 1e9 if retry else 1.0
+    retry = _detail(status, error_details_pb2.RetryInfo)
+    if retry is not None:
+        error.retry_after = retry.retry_delay.ToNanoseconds() / 1e9
+    elif isinstance(error, errors.Unavailable | errors.ResourceExhausted):
+        error.retry_after = 1.0
     return error
 
 

@@ -11,9 +11,13 @@ _MOST_FIELD_CHARACTERS = 200
 
 
 class ServiceError(Exception):
-    """Something a caller is told about. `metadata` repeats the message's values."""
+    """Something a caller is told about. `metadata` repeats the message's values.
+
+    `retry_after` is in seconds; None where waiting alone does not help.
+    """
 
     reason = "INTERNAL"
+    retry_after: float | None = None
 
     def __init__(self, message: str, /, **metadata: object) -> None:
         super().__init__(message)

@@ -70,7 +70,7 @@ def _details_of(error: errors.ServiceError) -> list[Message]:
             for field, problem in error.violations
         ]
         return [error_details_pb2.BadRequest(field_violations=violations)]
-    if isinstance(error, errors.Unavailable | errors.ResourceExhausted):
+    if error.retry_after is not None:
         delay = duration_pb2.Duration()
         delay.FromNanoseconds(int(error.retry_after * 1e9))
         return [error_details_pb2.RetryInfo(retry_delay=delay)]

@@ -44,7 +44,8 @@ class Service:
 
     `add` registers the servicers on a server, `names` are their full names. `prepare`
     makes the store ready (schema) and may be repeated; `check` raises while the service
-    cannot work; `drain` ends background work and flushes batches.
+    cannot work; `end_streams` has streams end that would go on for ever, and lets none begin;
+    `drain` ends background work and flushes batches.
     """
 
     domain: str
@@ -53,6 +54,7 @@ class Service:
     prepare: Callable[[], Awaitable[None]]
     check: Callable[[], Awaitable[object]]
     drain: Callable[[], Awaitable[None]]
+    end_streams: Callable[[], None] = lambda: None
 
 
 class Running:
@@ -68,9 +70,10 @@ class Running:
         self.address = address
 
     async def stop(self, grace: float = GRACE_SECONDS) -> None:
-        """Say NOT_SERVING, let calls in flight finish, flush what is queued."""
+        """Say NOT_SERVING, end endless streams, let calls in flight finish, flush batches."""
         self._monitor.cancel()
         await self._health.enter_graceful_shutdown()
+        self._service.end_streams()
         await self._server.stop(grace)
         await self._service.drain()
 

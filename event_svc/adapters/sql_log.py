@@ -1,12 +1,10 @@
-"""The log and its cursors in Postgres, through the SQL functions of the schema `event`."""
+"""The log in Postgres, through the SQL functions of the schema `event`."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from event_svc.domain.log import (
     Append,
-    BeyondTheLog,
-    CursorNotFound,
     Event,
     EventFilter,
     EventNotFound,
@@ -64,27 +62,6 @@ class SqlEventStore:
     async def ensure_partitions(self, days_ahead: int) -> Sequence[str]:
         names: list[str] = await self._sql.call("ensure_partitions", days_ahead=days_ahead)
         return names
-
-
-class SqlCursorStore:
-    """The CursorStore over either transport."""
-
-    def __init__(self, sql: SqlFunctions) -> None:
-        self._sql = sql
-
-    async def get(self, name: str) -> int:
-        position: int | None = await self._sql.call("get_cursor", name=name)
-        if position is None:
-            raise CursorNotFound(name)
-        return position
-
-    async def save(self, name: str, position: int) -> int:
-        try:
-            return int(await self._sql.call("save_cursor", name=name, reached=position))
-        except SqlError as error:
-            if error.code == "ZE003":
-                raise BeyondTheLog(error.detail["head_position"]) from error
-            raise
 
 
 def arguments_of(chosen: EventFilter) -> dict[str, Any]:

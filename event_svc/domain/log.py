@@ -120,17 +120,8 @@ class IdempotencyConflict(Conflict):
         super().__init__(f"event {event_id} was logged with another body", event_id=event_id)
 
 
-class CursorNotFound(NotFound):
-    """Nothing was ever saved under this name."""
-
-    reason = "CURSOR_NOT_FOUND"
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"there is no cursor {name!r}", name=name)
-
-
 class BeyondTheLog(InvalidRequest):
-    """A cursor at this position would skip events that are still to be logged."""
+    """Whoever went on after this position would skip events that are still to be logged."""
 
-    def __init__(self, head_position: int) -> None:
-        super().__init__("position", f"is beyond the log's end, which is {head_position}")
+    def __init__(self, field: str, head_position: int) -> None:
+        super().__init__(field, f"is beyond the log's end, which is {head_position}")

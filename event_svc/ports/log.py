@@ -53,18 +53,3 @@ class EventStore(Protocol):
     async def ensure_partitions(self, days_ahead: int) -> Sequence[str]:
         """Have the partitions of today and of the next days; answers the new ones' names."""
         ...
-
-
-class CursorStore(Protocol):
-    """How far named consumers have come; a cursor never goes back."""
-
-    async def get(self, name: str) -> int:
-        """The position saved last; raises CursorNotFound."""
-        ...
-
-    async def save(self, name: str, position: int) -> int:
-        """Save a position unless a later one is saved already; answers what is saved now.
-
-        Raises BeyondTheLog for a position that no event has yet.
-        """
-        ...

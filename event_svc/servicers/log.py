@@ -4,7 +4,7 @@ from event_svc.domain import DOMAIN
 from event_svc.domain.log import MOST_EVENTS
 from event_svc.domain.redaction import shown
 from event_svc.intake import Intake, Outcome
-from event_svc.ports.log import CursorStore, EventStore
+from event_svc.ports.log import EventStore
 from event_svc.wire import log as wire
 from kith.event.v1 import event_service_pb2 as pb
 from svckit import batches, fields, pages, rpc
@@ -14,9 +14,8 @@ from svckit.errors import InvalidRequest
 class Log:
     """The contract over its ports; what is logged goes through the intake."""
 
-    def __init__(self, events: EventStore, cursors: CursorStore, intake: Intake) -> None:
+    def __init__(self, events: EventStore, intake: Intake) -> None:
         self._events = events
-        self._cursors = cursors
         self._intake = intake
 
     async def LogEvent(
@@ -72,20 +71,6 @@ class Log:
             next_page_token=pages.token(page.scanned_position, query) if page.more else "",
             scanned_position=0 if descending else page.scanned_position,
         )
-
-    async def GetCursor(
-        self, request: pb.GetCursorRequest, context: rpc.Context
-    ) -> pb.GetCursorResponse:
-        position = await self._cursors.get(wire.to_cursor_name(request.name))
-        return pb.GetCursorResponse(position=position)
-
-    async def SaveCursor(
-        self, request: pb.SaveCursorRequest, context: rpc.Context
-    ) -> pb.SaveCursorResponse:
-        position = await self._cursors.save(
-            wire.to_cursor_name(request.name), wire.to_position(request.position, "position")
-        )
-        return pb.SaveCursorResponse(position=position)
 
 
 def _result(outcome: Outcome) -> pb.LogEventsResult:

@@ -1,6 +1,5 @@
 """The contract's messages to the domain, checked on the way, and back."""
 
-import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -28,7 +27,6 @@ MOST_SUBJECTS = 1000
 MOST_WORDS = 32
 HASH_BYTES = 32
 
-_CURSOR = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 _LARGEST = 2**63 - 1
 
 # Most events belong to conversations that are going on, and hashing is not free.
@@ -148,16 +146,6 @@ def to_position(value: int, field: str) -> int:
     if value < 0:
         raise InvalidRequest(field, "must not be negative")
     return value
-
-
-def to_cursor_name(name: str) -> str:
-    """The name of a cursor."""
-    if not _CURSOR.fullmatch(name):
-        raise InvalidRequest(
-            "name",
-            "must be 1 to 128 letters, digits, '_', '-', '.' or ':'" if name else "is required",
-        )
-    return name
 
 
 def _to_new_event(message: event_pb2.NewEvent, field: str) -> NewEvent:

@@ -65,6 +65,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A projection of this name is defined differently; delete it first. ABORTED.
     Metadata: `projection`.
     """
+    ERROR_REASON_STOPPING: _ErrorReason.ValueType  # 14
+    """The process that answered is stopping; resume, and another one answers, or this one
+    when it is back. UNAVAILABLE. Details: RetryInfo.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `google.rpc.ErrorInfo.reason` of EventService, in the
@@ -114,5 +118,9 @@ ERROR_REASON_PROJECTION_NOT_FOUND: ErrorReason.ValueType  # 12
 ERROR_REASON_PROJECTION_CONFLICT: ErrorReason.ValueType  # 13
 """A projection of this name is defined differently; delete it first. ABORTED.
 Metadata: `projection`.
+"""
+ERROR_REASON_STOPPING: ErrorReason.ValueType  # 14
+"""The process that answered is stopping; resume, and another one answers, or this one
+when it is back. UNAVAILABLE. Details: RetryInfo.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -123,7 +123,9 @@ class _SubscriptionMarkEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Subs
     first where there was nothing.
     """
     SUBSCRIPTION_MARK_HEARTBEAT: _SubscriptionMark.ValueType  # 3
-    """Nothing was to be delivered for a while, every 15 seconds."""
+    """Nothing was to be delivered for 15 seconds, and the log has been looked at. Left
+    out while the store cannot be reached.
+    """
 
 class SubscriptionMark(_SubscriptionMark, metaclass=_SubscriptionMarkEnumTypeWrapper):
     """SubscriptionMark tells what an answer of a subscription is."""
@@ -137,7 +139,9 @@ SUBSCRIPTION_MARK_CAUGHT_UP: SubscriptionMark.ValueType  # 2
 first where there was nothing.
 """
 SUBSCRIPTION_MARK_HEARTBEAT: SubscriptionMark.ValueType  # 3
-"""Nothing was to be delivered for a while, every 15 seconds."""
+"""Nothing was to be delivered for 15 seconds, and the log has been looked at. Left
+out while the store cannot be reached.
+"""
 Global___SubscriptionMark: _TypeAlias = SubscriptionMark  # noqa: Y015
 
 @_typing.final
@@ -718,7 +722,10 @@ class SubscribeEventsRequest(_message.Message):
     from_now: _builtins.bool
     """With what is committed from now on. The default."""
     after_position: _builtins.int
-    """With the first event after this position. 0: with the first there ever was."""
+    """With the first event after this position. 0: with the first there ever was. A
+    position beyond the log's end is INVALID_ARGUMENT: the log is not the one that the
+    position came from, but a backup of it.
+    """
     @_builtins.property
     def filter(self) -> _event_pb2.EventFilter:
         """Which events."""
@@ -758,7 +765,7 @@ class SubscribeEventsResponse(_message.Message):
     """
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.Event]:
-        """Events in order; at most 1,000, none in a mark."""
+        """Events in order; none in a mark, else at most 1,000, and of several at most 1 MiB."""
 
     def __init__(
         self,

@@ -224,7 +224,10 @@ class EventServiceServicer:
     def SubscribeEvents(self, request, context):
         """SubscribeEvents answers the events that a filter chooses, first those there are,
         then each as it is committed: every one once, in order, from any position on.
-        FAILED_PRECONDITION, POSITION_EXPIRED where retention has dropped some of them.
+        FAILED_PRECONDITION, POSITION_EXPIRED where retention has dropped some of them, at
+        the start or, for a subscriber that is slow, later. UNAVAILABLE where the store is
+        away for longer than ten seconds or the service stops: resume after the last
+        `position`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -240,8 +243,8 @@ class EventServiceServicer:
 
     def SaveCursor(self, request, context):
         """SaveCursor records how far a named consumer has come. A cursor never goes back:
-        saving an earlier position leaves the later one. While somebody holds the cursor,
-        only their fencing token saves; for others it is ABORTED, LEASE_LOST.
+        saving an earlier position leaves the later one. Only the newest fencing token saves,
+        or while nobody holds the cursor none; else it is ABORTED, LEASE_LOST.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -249,9 +252,10 @@ class EventServiceServicer:
 
     def AcquireCursor(self, request, context):
         """AcquireCursor takes a cursor for a while, or prolongs that for who holds it
-        already. Whoever acquires it has a fencing token larger than any before; with an
-        older one nothing is saved any more. ABORTED, CURSOR_HELD where somebody else
-        holds it.
+        already, also when their time ran out and nobody came between. Whoever acquires it
+        has a fencing token larger than any before; with an older one nothing is saved any
+        more. ABORTED, CURSOR_HELD where somebody else holds it, with the time left in
+        RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -66,7 +66,10 @@ class EventServiceStub:
     SubscribeEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.SubscribeEventsRequest, _event_service_pb2.SubscribeEventsResponse]
     """SubscribeEvents answers the events that a filter chooses, first those there are,
     then each as it is committed: every one once, in order, from any position on.
-    FAILED_PRECONDITION, POSITION_EXPIRED where retention has dropped some of them.
+    FAILED_PRECONDITION, POSITION_EXPIRED where retention has dropped some of them, at
+    the start or, for a subscriber that is slow, later. UNAVAILABLE where the store is
+    away for longer than ten seconds or the service stops: resume after the last
+    `position`.
     """
     GetCursor: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetCursorRequest, _event_service_pb2.GetCursorResponse]
     """GetCursor reads how far a named consumer has come. NOT_FOUND, CURSOR_NOT_FOUND
@@ -74,14 +77,15 @@ class EventServiceStub:
     """
     SaveCursor: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SaveCursorRequest, _event_service_pb2.SaveCursorResponse]
     """SaveCursor records how far a named consumer has come. A cursor never goes back:
-    saving an earlier position leaves the later one. While somebody holds the cursor,
-    only their fencing token saves; for others it is ABORTED, LEASE_LOST.
+    saving an earlier position leaves the later one. Only the newest fencing token saves,
+    or while nobody holds the cursor none; else it is ABORTED, LEASE_LOST.
     """
     AcquireCursor: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.AcquireCursorRequest, _event_service_pb2.AcquireCursorResponse]
     """AcquireCursor takes a cursor for a while, or prolongs that for who holds it
-    already. Whoever acquires it has a fencing token larger than any before; with an
-    older one nothing is saved any more. ABORTED, CURSOR_HELD where somebody else
-    holds it.
+    already, also when their time ran out and nobody came between. Whoever acquires it
+    has a fencing token larger than any before; with an older one nothing is saved any
+    more. ABORTED, CURSOR_HELD where somebody else holds it, with the time left in
+    RetryInfo.
     """
     ReleaseCursor: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ReleaseCursorRequest, _event_service_pb2.ReleaseCursorResponse]
     """ReleaseCursor gives a cursor back before its time. Repeating it changes nothing;
@@ -165,7 +169,10 @@ class EventServiceAsyncStub(EventServiceStub):
     SubscribeEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.SubscribeEventsRequest, _event_service_pb2.SubscribeEventsResponse]  # type: ignore[assignment]
     """SubscribeEvents answers the events that a filter chooses, first those there are,
     then each as it is committed: every one once, in order, from any position on.
-    FAILED_PRECONDITION, POSITION_EXPIRED where retention has dropped some of them.
+    FAILED_PRECONDITION, POSITION_EXPIRED where retention has dropped some of them, at
+    the start or, for a subscriber that is slow, later. UNAVAILABLE where the store is
+    away for longer than ten seconds or the service stops: resume after the last
+    `position`.
     """
     GetCursor: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetCursorRequest, _event_service_pb2.GetCursorResponse]  # type: ignore[assignment]
     """GetCursor reads how far a named consumer has come. NOT_FOUND, CURSOR_NOT_FOUND
@@ -173,14 +180,15 @@ class EventServiceAsyncStub(EventServiceStub):
     """
     SaveCursor: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SaveCursorRequest, _event_service_pb2.SaveCursorResponse]  # type: ignore[assignment]
     """SaveCursor records how far a named consumer has come. A cursor never goes back:
-    saving an earlier position leaves the later one. While somebody holds the cursor,
-    only their fencing token saves; for others it is ABORTED, LEASE_LOST.
+    saving an earlier position leaves the later one. Only the newest fencing token saves,
+    or while nobody holds the cursor none; else it is ABORTED, LEASE_LOST.
     """
     AcquireCursor: _aio.UnaryUnaryMultiCallable[_event_service_pb2.AcquireCursorRequest, _event_service_pb2.AcquireCursorResponse]  # type: ignore[assignment]
     """AcquireCursor takes a cursor for a while, or prolongs that for who holds it
-    already. Whoever acquires it has a fencing token larger than any before; with an
-    older one nothing is saved any more. ABORTED, CURSOR_HELD where somebody else
-    holds it.
+    already, also when their time ran out and nobody came between. Whoever acquires it
+    has a fencing token larger than any before; with an older one nothing is saved any
+    more. ABORTED, CURSOR_HELD where somebody else holds it, with the time left in
+    RetryInfo.
     """
     ReleaseCursor: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ReleaseCursorRequest, _event_service_pb2.ReleaseCursorResponse]  # type: ignore[assignment]
     """ReleaseCursor gives a cursor back before its time. Repeating it changes nothing;
@@ -315,7 +323,10 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_event_service_pb2.SubscribeEventsResponse], _abc.AsyncIterator[_event_service_pb2.SubscribeEventsResponse]]:
         """SubscribeEvents answers the events that a filter chooses, first those there are,
         then each as it is committed: every one once, in order, from any position on.
-        FAILED_PRECONDITION, POSITION_EXPIRED where retention has dropped some of them.
+        FAILED_PRECONDITION, POSITION_EXPIRED where retention has dropped some of them, at
+        the start or, for a subscriber that is slow, later. UNAVAILABLE where the store is
+        away for longer than ten seconds or the service stops: resume after the last
+        `position`.
         """
 
     @_abc_1.abstractmethod
@@ -335,8 +346,8 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.SaveCursorResponse, _abc.Awaitable[_event_service_pb2.SaveCursorResponse]]:
         """SaveCursor records how far a named consumer has come. A cursor never goes back:
-        saving an earlier position leaves the later one. While somebody holds the cursor,
-        only their fencing token saves; for others it is ABORTED, LEASE_LOST.
+        saving an earlier position leaves the later one. Only the newest fencing token saves,
+        or while nobody holds the cursor none; else it is ABORTED, LEASE_LOST.
         """
 
     @_abc_1.abstractmethod
@@ -346,9 +357,10 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.AcquireCursorResponse, _abc.Awaitable[_event_service_pb2.AcquireCursorResponse]]:
         """AcquireCursor takes a cursor for a while, or prolongs that for who holds it
-        already. Whoever acquires it has a fencing token larger than any before; with an
-        older one nothing is saved any more. ABORTED, CURSOR_HELD where somebody else
-        holds it.
+        already, also when their time ran out and nobody came between. Whoever acquires it
+        has a fencing token larger than any before; with an older one nothing is saved any
+        more. ABORTED, CURSOR_HELD where somebody else holds it, with the time left in
+        RetryInfo.
         """
 
     @_abc_1.abstractmethod
