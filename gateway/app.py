@@ -110,6 +110,7 @@ async def _catching_up(
     reader = CatchUp(
         clients, registrations, knowing,
         grace=settings.catch_up_grace_seconds, poll=settings.catch_up_poll_seconds,
+        lease=settings.catch_up_lease_seconds,
     )  # fmt: skip
     task = asyncio.create_task(reader.run(), name="catch-up")
     try:

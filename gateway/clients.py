@@ -191,10 +191,25 @@ class Events:
             return 0
         return answer.position
 
-    async def save_cursor(self, name: str, position: int) -> None:
-        """Record how far a consumer has come."""
-        request = event_service_pb2.SaveCursorRequest(name=name, position=position)
+    async def acquire_cursor(
+        self, name: str, owner: str, seconds: float
+    ) -> event_service_pb2.AcquireCursorResponse:
+        """Hold a cursor for so long from now on, or prolong that; CURSOR_HELD if others do."""
+        request = event_service_pb2.AcquireCursorRequest(name=name, owner=owner)
+        request.ttl.FromMilliseconds(round(seconds * 1000))
+        return await self.channel.call(self._stub.AcquireCursor, request, self._seconds)
+
+    async def save_cursor(self, name: str, position: int, fencing_token: int) -> None:
+        """Record how far a consumer has come; LEASE_LOST if the cursor is not its own."""
+        request = event_service_pb2.SaveCursorRequest(
+            name=name, position=position, fencing_token=fencing_token
+        )
         await self.channel.call(self._stub.SaveCursor, request, self._seconds)
+
+    async def release_cursor(self, name: str, fencing_token: int) -> None:
+        """Give a cursor back; one that was lost meanwhile is fine."""
+        request = event_service_pb2.ReleaseCursorRequest(name=name, fencing_token=fencing_token)
+        await self.channel.call(self._stub.ReleaseCursor, request, self._seconds)
 
     async def close(self) -> None:
         """Flush the batches, then close the channel."""

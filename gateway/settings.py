@@ -55,8 +55,10 @@ class Settings(ProcessSettings):
     request_bytes: int = Field(default=1 << 20, gt=0)
     batch_bytes: int = Field(default=16 << 20, gt=0)
 
-    # The catch-up reader; one gateway runs it.
+    # The catch-up reader; of all gateways that may run it one does, and another one takes over
+    # so long after it was last heard of.
     catch_up: bool = True
+    catch_up_lease_seconds: float = Field(default=15.0, ge=1, le=3600)
     # How old an event is before the reader concludes that its flow will not finish it.
     catch_up_grace_seconds: float = Field(default=5.0, ge=0)
     catch_up_poll_seconds: float = Field(default=2.0, gt=0)

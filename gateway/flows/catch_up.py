@@ -1,12 +1,14 @@
 """The catch-up reader: finishes what a flow could not, after an outage or a crash.
 
 It walks the log under a named cursor and stores the knowledge that is missing, and it logs
-registrations whose event never came. Everything it does is the same as in the flows, by the
-same ids, so two readers at once do no harm; one is enough.
+registrations whose event never came. Of several gateways the one that holds the cursor does so.
+Everything it does is the same as in the flows, by the same ids, so a reader that has lost the
+cursor without knowing does no harm.
 """
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,12 +21,15 @@ from gateway.flows.entries import MESSAGE, decision_of, knowledge_id
 from gateway.flows.knowing import Knowing
 from gateway.flows.registrations import Registrations
 from kith.event.v1 import event_pb2, event_service_pb2
-from svckit import errors, fields, logs
+from svckit import errors, fields, ids, logs
 
 log = logs.get(__name__)
 
 CURSOR = "gateway.catch_up"
+# What the event service says to a reader whose cursor is another's.
+ANOTHER_READER = {"CURSOR_HELD", "LEASE_LOST"}
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 2.0
+RELEASE_SECONDS = 2.0
 
 POSITION = Gauge("kith_catch_up_position", "How far the catch-up reader has looked.")
 CAUGHT_UP = Counter("kith_catch_up_stored_total", "Messages the catch-up reader stored.")
@@ -36,21 +41,46 @@ class StillAway(Exception):
 
 
 class CatchUp:
-    """One reader. `grace` is how old something is before its own flow is given up on."""
+    """One reader. `grace` is how old something is before its own flow is given up on, `lease`
+    for how long others leave the cursor to a reader that is not heard of; all in seconds.
+    """
 
     def __init__(
         self, clients: Clients, registrations: Registrations, knowing: Knowing,
-        *, grace: float, poll: float,
+        *, grace: float, poll: float, lease: float,
     ) -> None:  # fmt: skip
         self._clients = clients
         self._registrations = registrations
         self._knowing = knowing
         self._grace = timedelta(seconds=grace)
         self._poll = poll
-        self._position: int | None = None
+        self._lease = lease
+        self._owner = f"gateway:{ids.new()}"
+        self._token = 0
 
     async def run(self) -> None:
-        """Catch up again and again, for ever; pauses grow while a service is away."""
+        """Catch up again and again until cancelled; pauses grow while a service is away."""
+        try:
+            await self._run()
+        finally:
+            # Whoever is next need not wait for the lease to run out.
+            with suppress(*FAILURES):
+                async with asyncio.timeout(RELEASE_SECONDS):
+                    await self._release()
+
+    async def once(self) -> None:
+        """Finish everything that is older than the grace now, unless another reader does."""
+        try:
+            position = await self._hold()
+            await self._sweep_registrations()
+            while await self._walk_page(position):
+                position = await self._hold()
+        except errors.Conflict as error:
+            if error.reason not in ANOTHER_READER:
+                raise
+            log.debug("another gateway catches up", why=str(error))
+
+    async def _run(self) -> None:
         pause = 0.0
         while True:
             tracing.enter(replace(tracing.new(), is_background=True))
@@ -68,11 +98,17 @@ class CatchUp:
                 pause = 0.0
             await self._rest(pause or self._poll)
 
-    async def once(self) -> None:
-        """Finish everything that is older than the grace now."""
-        await self._sweep_registrations()
-        while await self._walk_page():
-            pass
+    async def _hold(self) -> int:
+        """Hold the cursor for another while; answers where it is."""
+        lease = await self._clients.events.acquire_cursor(CURSOR, self._owner, self._lease)
+        if lease.fencing_token != self._token:
+            log.info("catching up from here on", position=lease.position)
+        self._token = lease.fencing_token
+        return lease.position
+
+    async def _release(self) -> None:
+        if self._token:
+            await self._clients.events.release_cursor(CURSOR, self._token)
 
     async def _rest(self, seconds: float) -> None:
         """Wait, but not longer than the grace once a flow has deferred something."""
@@ -98,14 +134,12 @@ class CatchUp:
                     raise failure
                 log.error("a registration cannot be logged", exc_info=failure)
 
-    async def _walk_page(self) -> bool:
-        """Look at the next page of the log; whether there may be another right behind it."""
-        if self._position is None:
-            self._position = await self._clients.events.cursor(CURSOR)
+    async def _walk_page(self, position: int) -> bool:
+        """Look at a page of the log; whether there may be another right behind it."""
         page = await self._clients.events.page(
             event_service_pb2.ListEventsRequest(
                 filter=event_pb2.EventFilter(event_types=[MESSAGE]),
-                after_position=self._position,
+                after_position=position,
                 order=event_service_pb2.ORDER_ASCENDING,
                 page_size=MOST_EVENTS,
             )
@@ -114,10 +148,10 @@ class CatchUp:
         await self._store_missing(ripe)
         if len(ripe) < len(page.events):
             # Never past a younger event: its own flow may still fail.
-            await self._advance(ripe[-1].position if ripe else self._position)
+            await self._advance(position, ripe[-1].position if ripe else position)
             return False
         # A page may be short, or even empty, and not be the last.
-        await self._advance(page.scanned_position)
+        await self._advance(position, page.scanned_position)
         return bool(page.next_page_token)
 
     def _ripe(self, events: Sequence[event_pb2.Event]) -> Sequence[event_pb2.Event]:
@@ -145,12 +179,8 @@ class CatchUp:
             if any(answer["state"] == "deferred" for answer in answers):
                 raise StillAway("knowledge is still not to be had")
 
-    async def _advance(self, position: int) -> None:
-        if self._position is not None and position < self._position:
-            # The log ends before where we were: a backup was restored, and the cursor with it.
-            self._position = None
-            return
-        if position != self._position:
-            await self._clients.events.save_cursor(CURSOR, position)
-            self._position = position
+    async def _advance(self, before: int, position: int) -> None:
+        # The log may end before the cursor: a backup is being restored, and the cursor with it.
+        if position > before:
+            await self._clients.events.save_cursor(CURSOR, position, self._token)
         POSITION.set(position)
