@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import floors, kith
+from bench import floors, kith, subscriptions
 from bench.measure import Figures
 from tests.support.up import RunningKith, kith_up
 
@@ -44,6 +44,8 @@ async def rows(running: RunningKith) -> AsyncIterator[tuple[str, Figures]]:
         await kith.batch_appends(running.address("event"), BATCH),
     )
     async for name, found in kith.searches(running.address("knowledge")):
+        yield name, found
+    async for name, found in subscriptions.rows(running.address("event")):
         yield name, found
 
 

@@ -165,12 +165,14 @@ async def test_a_cursor_that_was_given_back_is_free_at_once(store, log_end):
     first = await store.acquire("catch-up", "a", 30)
 
     given_back = [await store.release("catch-up", first.fencing_token) for _ in range(2)]
+    # Nobody came in between.
+    assert await store.save("catch-up", 1, first.fencing_token) == 1
     second = await store.acquire("catch-up", "b", 30)
     too_late = await store.release("catch-up", first.fencing_token)
 
     assert (given_back, too_late) == ([True, False], False)
     assert second.fencing_token > first.fencing_token
-    assert await store.save("catch-up", 1, second.fencing_token) == 1
+    assert await store.save("catch-up", 2, second.fencing_token) == 2
 
 
 async def test_a_released_cursor_is_a_new_one_for_its_owner_too(store):

@@ -117,6 +117,30 @@ async def test_a_slow_subscriber_holds_up_nobody_and_keeps_nothing(database, mon
     assert seen == position == 1801
 
 
+async def test_what_had_to_make_room_is_read_from_the_log(database, monkeypatch):
+    kept = {"most_events": 20, "most_bytes": 1 << 20}
+    monkeypatch.setattr(tail.Tail.__init__, "__kwdefaults__", kept)
+    ada = ids.new()
+    async with assembled(database) as parts:
+        follower = parts.followers.follow(EventFilter(subject_ids=[ada]), From.NOW)
+        async with aclosing(follower), asyncio.timeout(10):
+            assert (await anext(follower)).mark is Mark.CAUGHT_UP
+            [first] = await logged(parts.store, an_event(person_id=ada))
+            assert (await anext(follower)).position == first.position
+            places = await logged(
+                parts.store, an_event(person_id=ada), *(an_event() for _ in range(60))
+            )
+            while parts.reader.end < places[-1].position:
+                await asyncio.sleep(0.01)
+            [seat] = parts.followers._seats
+            pending = list(seat.pending)
+            delivery = await anext(follower)
+
+    assert pending == [places[0].position]
+    assert len(delivery.shown) == 1
+    assert delivery.position >= places[0].position
+
+
 async def test_a_subscriber_that_takes_its_time_gets_small_pages(database, monkeypatch):
     async with assembled(database) as parts:
         for _ in range(4):

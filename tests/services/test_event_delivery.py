@@ -21,7 +21,7 @@ from tests.support.cluster import administrator
 from tests.support.events import Stub, a_message, an_event, be_impatient, event_service, log_one
 from tests.support.refusals import refusal_of
 from tests.support.services import channel_to, running, store_of
-from tests.support.subscribers import Following, Stream, Subscriber, judge, the_log
+from tests.support.subscribers import Following, Receipt, Stream, Subscriber, judge, the_log
 from tests.support.switch import Switch, switch
 
 __all__ = ["switch"]
@@ -66,6 +66,22 @@ async def assert_each_saw_the_log(database, subscribers: list[Subscriber], where
 async def head_of(database) -> int:
     async with administrator(database) as admin:
         return int(await admin.fetchval("SELECT position FROM event.log_head"))
+
+
+def test_the_judge_tells_what_is_wrong():
+    log = [Receipt(position, str(position)) for position in (1, 2, 4, 5)]
+    one, two, four, five = log
+
+    assert judge(log, log).is_perfect
+    assert judge([one, two, four], log).lost == 1
+    assert judge([one, two, five], log).skipped == 1
+    assert judge([one, two, two, four, five], log).duplicated == 1
+    assert judge([one, four, two, five], log).out_of_order == 1
+    assert judge([*log, Receipt(6, "6")], log).invented == 1
+    assert not any(
+        judge(received, log).is_perfect
+        for received in ([], log[:3], log[1:], [*log, five], log[::-1], [*log, Receipt(6, "6")])
+    )
 
 
 async def test_subscribers_that_are_cut_and_resumed_see_the_log_of_many_writers(database):
