@@ -44,7 +44,7 @@ class Server(uvicorn.Server):
         yield
 
     def _stop(self) -> None:
-        self._gateway.health.is_stopping = True
+        self._gateway.stop()
         self.should_exit = True
 
 

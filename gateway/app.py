@@ -16,16 +16,34 @@ from starlette.types import ASGIApp
 from gateway import errors, openapi
 from gateway.clients import Clients, connected
 from gateway.flows.catch_up import CatchUp
+from gateway.flows.following import Following
 from gateway.flows.knowing import Knowing
+from gateway.flows.log_events import LogEvents
 from gateway.flows.process_message import ProcessMessages
+from gateway.flows.reading import Reading
 from gateway.flows.registrations import Registrations
 from gateway.flows.searching import Searching
 from gateway.health import Health
 from gateway.jsonbody import JsonRoute
+from gateway.live import Live
 from gateway.middleware.guard import Guard
 from gateway.middleware.limits import Limits
 from gateway.middleware.observe import Observe
-from gateway.routes import messages, persons, register, search, system
+from gateway.routes import (
+    consent,
+    events,
+    groups,
+    links,
+    merges,
+    messages,
+    persons,
+    projections,
+    register,
+    search,
+    sessions,
+    streams,
+    system,
+)
 from gateway.settings import Settings
 
 # A search waits for writes to be indexed; what is left of the request's time is to answer.
@@ -38,6 +56,12 @@ class Gateway:
 
     app: ASGIApp
     health: Health
+    live: Live
+
+    def stop(self) -> None:
+        """Take no more requests, and end what would not end by itself."""
+        self.health.is_stopping = True
+        self.live.stop()
 
 
 @asynccontextmanager
@@ -55,19 +79,33 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             unknown_sender=settings.unknown_sender, consent_default=default,
         )  # fmt: skip
         searching = Searching(clients, default, settings.request_seconds * SEARCH_SHARE)
-        health = Health(clients.channels)
+        following = Following(clients, settings.expand_seconds)
+        health, live = Health(clients.channels), Live()
 
         app = _new_app()
         register.add(app, clients, registrations)
         messages.add(app, process, settings.request_seconds)
-        persons.add(app, clients, registrations, searching)
+        _add_identity(app, clients, registrations)
+        # Before the events, one of which might be called `stream`.
+        streams.add(app, following, live)
+        events.add(app, clients, LogEvents(clients), Reading(clients, following), live)
+        projections.add(app, clients)
         search.add(app, searching)
         system.add(app, health, settings.backends)
         openapi.install(app)
 
         async with _catching_up(settings, clients, registrations, knowing):
-            yield Gateway(_surrounded(app, settings), health)
+            yield Gateway(_surrounded(app, settings), health, live)
             await registrations.drain()
+
+
+def _add_identity(app: FastAPI, clients: Clients, registrations: Registrations) -> None:
+    persons.add(app, clients)
+    links.add(app, clients, registrations)
+    merges.add(app, clients)
+    consent.add(app, clients)
+    groups.add(app, clients)
+    sessions.add(app, clients)
 
 
 def _new_app() -> FastAPI:

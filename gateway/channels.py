@@ -3,8 +3,9 @@
 What a service answers comes back as the exception that it raised; see `answer_error`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Sequence
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import grpc
 import orjson
@@ -71,6 +72,51 @@ class Method(Protocol[Request_contra, Response_co]):
     ) -> Awaitable[Response_co]: ...
 
 
+class StreamMethod(Protocol[Request_contra, Response]):
+    """A method of a stub that answers a stream."""
+
+    def __call__(
+        self, request: Request_contra, *, metadata: Any
+    ) -> grpc.aio.UnaryStreamCall[Any, Response]: ...
+
+
+class Answers(Generic[Response]):
+    """The answers of a stream, read one at a time: what is not read yet is held back."""
+
+    def __init__(self, call: grpc.aio.UnaryStreamCall[Any, Response], service: str) -> None:
+        self._call = call
+        self._service = service
+        self._reading: asyncio.Task[Any] | None = None
+
+    async def next(self, seconds: float | None = None) -> Response | None:
+        """The next answer, None if it does not come in time.
+
+        Raises what the service raised, and Unavailable where it ends the stream.
+        """
+        if self._reading is None:
+            # In a task of its own: to stop waiting for a read would cancel the call.
+            self._reading = asyncio.ensure_future(self._call.read())
+        done, _ = await asyncio.wait({self._reading}, timeout=seconds)
+        if not done:
+            return None
+        reading, self._reading = self._reading, None
+        try:
+            answer = reading.result()
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self._service) from None
+        if answer is grpc.aio.EOF:
+            raise unreachable(self._service)
+        return cast(Response, answer)
+
+    def close(self) -> None:
+        """Cancel the call."""
+        self._call.cancel()
+        if self._reading is not None:
+            # Nobody waits for it any more, whatever it ends with.
+            self._reading.add_done_callback(lambda read: read.cancelled() or read.exception())
+            self._reading.cancel()
+
+
 class Channel:
     """The way to one service, wherever its replicas are.
 
@@ -110,11 +156,14 @@ class Channel:
                 metadata=(*trace.metadata(), *self._credential),
             )
         except grpc.aio.AioRpcError as error:
-            # The stub of from_call knows calls only; an AioRpcError has all that it reads.
-            status = rpc_status.from_call(cast(grpc.Call, error)) or status_pb2.Status(
-                code=error.code().value[0], message=error.details() or ""
-            )
-            raise answer_error(status, self.name) from None
+            raise _raised(error, self.name) from None
+
+    def stream(
+        self, method: StreamMethod[Request, Response], request: Request
+    ) -> Answers[Response]:
+        """What a streaming method answers, for as long as it is not closed."""
+        metadata = (*tracing.current().metadata(), *self._credential)
+        return Answers(method(request, metadata=metadata), self.name)
 
     async def is_serving(self) -> bool:
         """Whether the service answers and says that it works."""
@@ -127,6 +176,15 @@ class Channel:
     async def close(self) -> None:
         """Close it; calls in flight are cancelled."""
         await self.grpc.close()
+
+
+def _raised(error: grpc.aio.AioRpcError, service: str) -> Exception:
+    """The exception that stands behind a call that failed."""
+    # The stub of from_call knows calls only; an AioRpcError has all that it reads.
+    status = rpc_status.from_call(cast(grpc.Call, error)) or status_pb2.Status(
+        code=error.code().value[0], message=error.details() or ""
+    )
+    return answer_error(status, service)
 
 
 def answer_error(status: status_pb2.Status, service: str) -> Exception:

@@ -6,7 +6,7 @@ found by FastAPI, or unexpected.
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -39,6 +39,9 @@ STATUSES: dict[type[BaseException], int] = {
     TimeoutError: 504,
 }
 
+# Reasons for which HTTP has a status that says more than that of their kind.
+_REASONS = {"POSITION_EXPIRED": 410}
+
 # Reasons of what HTTP itself refuses.
 _HTTP_REASONS = {404: "ROUTE_NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
@@ -51,6 +54,7 @@ _OPENING = re.compile("^(Input|String|Value) should ")
 
 # Which of several requests, or events of a request, a service means.
 _PLACE = re.compile(r"^(?:\w+\[\d+\]\.)+")
+_EVENTS = re.compile(r"^(?:requests\[\d+\]\.)?events(?=\[)")
 
 Errors = Sequence[tuple[str, str]]
 
@@ -139,9 +143,26 @@ def renamed(error: BaseException, fields: dict[str, str]) -> BaseException:
 
     What a service calls `events[1].content.text` is looked up as `content`.
     """
+    return _with_names(error, lambda name: _renamed(name, fields))
+
+
+def in_batch(error: BaseException) -> BaseException:
+    """The error of a service about the events of a request, by their places in the client's.
+
+    What a service calls `events[17].content` is `[17].content`.
+    """
+    return _with_names(error, lambda name: _EVENTS.sub("", name))
+
+
+def inside(error: BaseException, field: str) -> BaseException:
+    """The error of a service about what its request holds in a field, which a client sends bare."""
+    return _with_names(error, lambda name: name.removeprefix(f"{field}."))
+
+
+def _with_names(error: BaseException, rename: Callable[[str], str]) -> BaseException:
     if not isinstance(error, errors.InvalidRequest) or not error.violations:
         return error
-    first, *more = [(_renamed(name, fields), problem) for name, problem in error.violations]
+    first, *more = [(rename(name), problem) for name, problem in error.violations]
     return errors.InvalidRequest(*first, *more)
 
 
@@ -156,6 +177,7 @@ def _of_service(error: errors.ServiceError) -> Problem:
         log.error("an error of no kind", exc_info=error)
         return _internal()
     retry_after = getattr(error, "retry_after", None)
+    status = _REASONS.get(error.reason, status)
     return Problem(status, error.reason, error.message, (), retry_after, error.metadata)
 
 

@@ -72,9 +72,12 @@ class JsonRoute(APIRoute):
         handle = super().get_route_handler()
         if self.body_field is None:
             return handle
+        is_required = self.body_field.field_info.is_required()
 
         async def with_body(request: Request) -> Response:
             body = await request.body()
+            if not (body or is_required):
+                return await handle(request)
             if not is_json(request.headers.get("content-type", "")):
                 raise Refused(
                     415, "UNSUPPORTED_MEDIA_TYPE", "send JSON, with Content-Type: application/json"

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import TypeAdapter
 
-from gateway.answers import ProblemAnswer
+from gateway.answers.common import ProblemAnswer
 from gateway.errors import MEDIA_TYPE
 
 _REF = "#/components/schemas/{model}"

@@ -47,10 +47,15 @@ class Settings(ProcessSettings):
     # How long a message waits for its knowledge to be stored before that is deferred.
     knowledge_seconds: float = Field(default=2.0, gt=0)
 
+    # How soon whoever follows a person notices that they have one more link, or were merged.
+    expand_seconds: float = Field(default=3.0, gt=0)
+
     # How many requests may be in flight at once: single ones, JSON batches, NDJSON streams.
     most_requests: int = Field(default=1024, gt=0)
     most_batches: int = Field(default=16, gt=0)
     most_streams: int = Field(default=16, gt=0)
+    # How many clients may follow the log at once, by event streams and long polls.
+    most_followers: int = Field(default=1000, gt=0)
     # How large a body may be: of a single request, and of a JSON batch.
     request_bytes: int = Field(default=1 << 20, gt=0)
     batch_bytes: int = Field(default=16 << 20, gt=0)

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+import orjson
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from svckit import fields, ids, structs
@@ -13,6 +14,8 @@ from svckit.errors import InvalidRequest
 
 TEXT_BYTES = 32 << 10
 QUERY_BYTES = 8 << 10
+CONTENT_BYTES = 256 << 10
+MOST_POSITION = 2**63 - 1
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
 
@@ -60,6 +63,24 @@ def _metadata(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _content(value: dict[str, Any]) -> dict[str, Any]:
+    structs.check(value, "", most_bytes=CONTENT_BYTES)
+    return value
+
+
+def _json_object(value: Any) -> Any:
+    """A JSON object that comes as text, as it does in a query."""
+    if not isinstance(value, str):
+        return value
+    try:
+        parsed = orjson.loads(value)
+    except orjson.JSONDecodeError:
+        raise wrong("is not valid JSON") from None
+    if not isinstance(parsed, dict):
+        raise wrong("must be a JSON object")
+    return parsed
+
+
 def _message_metadata(value: dict[str, Any]) -> dict[str, Any]:
     if "kith" in value:
         raise InvalidRequest(".kith", "is a key that Kith keeps for itself")
@@ -81,9 +102,9 @@ def _conditions(value: dict[str, Any]) -> dict[str, Any]:
     return _metadata(plain)
 
 
-def _characters(value: str, *, most: int) -> str:
+def _characters(value: str, *, most: int, least: int = 1) -> str:
     structs.check_text(value, "")
-    if not 1 <= len(value) <= most:
+    if not least <= len(value) <= most:
         problem = f"is {len(value)} characters long; at most {most} are allowed"
         raise InvalidRequest("", problem if value else "is required")
     return value
@@ -130,7 +151,27 @@ SearchText = Annotated[
 Token = Annotated[
     str, _checked(lambda value: _characters(value, most=2048)), _documented(maxLength=2048)
 ]
+# What somebody says about something; may be empty.
+Note = Annotated[
+    str, _checked(lambda value: _characters(value, most=256, least=0)), _documented(maxLength=256)
+]
+Reason = Annotated[PlatformId, _documented(minLength=1, maxLength=256)]
+# What a person types of a code, with whatever they put between its letters.
+Code = Annotated[
+    str, _checked(lambda value: _characters(value, most=64)), _documented(minLength=1, maxLength=64)
+]
+EventQueryText = Annotated[
+    str,
+    _checked(lambda value: _characters(value, most=512)),
+    _checked(_not_blank),
+    _documented(minLength=1, maxLength=512),
+]
+Position = Annotated[int, Field(ge=0, le=MOST_POSITION)]
 Moment = Annotated[datetime, BeforeValidator(_moment), _documented(format="date-time")]
 Metadata = Annotated[dict[str, Any], _checked(_metadata)]
+Content = Annotated[dict[str, Any], _checked(_content)]
+JsonText = Annotated[
+    dict[str, Any], BeforeValidator(_json_object), _checked(_metadata), _documented()
+]
 MessageMetadata = Annotated[dict[str, Any], _checked(_message_metadata)]
 Conditions = Annotated[dict[str, Any], _checked(_conditions)]

@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 from google.protobuf import struct_pb2
 
-from gateway import rendering
 from gateway.flows.relevance import Decision
-from gateway.models import Message
+from gateway.models.messages import Message
+from gateway.rendering import values
 from kith.event.v1 import event_pb2
 from kith.identity.v1 import identity_service_pb2, person_pb2
 from kith.knowledge.v1 import knowledge_pb2
@@ -93,7 +93,7 @@ def as_logged(new: event_pb2.NewEvent, logged: event_pb2.LoggedEvent) -> event_p
         person_id=new.person_id,
         link_id=new.link_id,
         group_id=new.group_id,
-        session_id=rendering.conversation(new.session_id, new.platform),
+        session_id=values.conversation(new.session_id, new.platform),
         event_type=new.event_type,
         platform=new.platform,
         content=new.content,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from prometheus_client import Counter
 
-from gateway.answers import KnowledgeAnswer
+from gateway.answers.messages import KnowledgeAnswer
 from gateway.clients import Clients
 from gateway.flows import relevance
 from gateway.flows.entries import decision_of, knowledge_id, knowledge_item

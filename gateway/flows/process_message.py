@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gateway.answers import KnowledgeAnswer, MessageAnswer
+from gateway.answers.messages import KnowledgeAnswer, MessageAnswer
 from gateway.channels import FAILURES
 from gateway.clients import Clients
 from gateway.errors import renamed
@@ -16,7 +16,7 @@ from gateway.flows import entries, relevance
 from gateway.flows.knowing import Knowing, skipped
 from gateway.flows.originals import originals_of
 from gateway.flows.registrations import Registrations
-from gateway.models import Message
+from gateway.models.messages import Message
 from kith.event.v1 import event_pb2, event_service_pb2
 from kith.identity.v1 import identity_service_pb2
 from svckit import errors

@@ -7,8 +7,8 @@ from gateway import tracing
 from gateway.channels import FAILURES
 from gateway.clients import Clients
 from gateway.flows.entries import registration_event
-from gateway.models import Registration
-from gateway.rendering import STATES
+from gateway.models.people import Registration
+from gateway.rendering.values import purposes
 from kith.event.v1 import event_service_pb2
 from kith.identity.v1 import identity_service_pb2, person_pb2
 from svckit import logs, structs
@@ -20,12 +20,11 @@ MOST_CONFIRMING = 256
 
 def registration_request(registration: Registration) -> identity_service_pb2.RegisterPersonRequest:
     """What identity is asked for."""
-    purposes = {purpose: STATES[state] for purpose, state in registration.consent.items()}
     return identity_service_pb2.RegisterPersonRequest(
         platform=registration.platform,
         platform_id=registration.platform_id,
         metadata=structs.from_dict(registration.metadata),
-        consent=person_pb2.Consent(purposes=purposes),
+        consent=person_pb2.Consent(purposes=purposes(registration.consent)),
     )
 
 

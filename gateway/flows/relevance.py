@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Literal
 
 from gateway.flows.courtesies import COURTESIES
-from gateway.models import Message
+from gateway.models.messages import Message
 from kith.identity.v1 import person_pb2
 
 ConsentDefault = Literal["allow", "deny"]

@@ -1,18 +1,16 @@
-"""Search and timelines: a person expands to subjects, and what may not be shown is left out."""
+"""Search: a person expands to subjects, and what may not be shown is left out."""
 
 from collections.abc import Sequence
 
 from gateway.clients import Clients
 from gateway.flows import relevance
-from gateway.models import Search, TimelineQuery
-from gateway.rendering import conversation
-from kith.event.v1 import event_pb2, event_service_pb2
+from gateway.flows.subjects import subjects_of
+from gateway.models.search import Search
+from gateway.rendering.values import conversation
 from kith.identity.v1 import person_pb2
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
 from svckit import fields, structs
-from svckit.errors import FailedPrecondition
 
-MOST_SUBJECTS = 1000
 MOST_HITS = 100
 
 _MODES = {
@@ -20,27 +18,10 @@ _MODES = {
     "semantic": knowledge_service_pb2.SEARCH_MODE_SEMANTIC,
     "keyword": knowledge_service_pb2.SEARCH_MODE_KEYWORD,
 }
-_ORDERS = {
-    "asc": event_service_pb2.ORDER_ASCENDING,
-    "desc": event_service_pb2.ORDER_DESCENDING,
-}
-
-
-class TooManySubjects(FailedPrecondition):
-    """A person's past is spread over more links than one read can take."""
-
-    reason = "TOO_MANY_SUBJECTS"
-
-    def __init__(self, person_id: str, subjects: int) -> None:
-        super().__init__(
-            f"person {person_id} has {subjects} subjects; at most {MOST_SUBJECTS} can be read",
-            person_id=person_id,
-            subjects=subjects,
-        )
 
 
 class Searching:
-    """Reads what happened and what is known, of a person or of everybody."""
+    """Reads what is known, of a person or of everybody."""
 
     def __init__(
         self, clients: Clients, consent_default: relevance.ConsentDefault, seconds: float
@@ -48,30 +29,6 @@ class Searching:
         self._clients = clients
         self._default = consent_default
         self._seconds = seconds
-
-    async def timeline(
-        self, person_id: str, query: TimelineQuery
-    ) -> event_service_pb2.ListEventsResponse:
-        """A page of a person's past; raises NotFound."""
-        subjects = await self._subjects(person_id)
-        platform = query.platform[0] if query.platform else ""
-        return await self._clients.events.page(
-            event_service_pb2.ListEventsRequest(
-                filter=event_pb2.EventFilter(
-                    subject_ids=subjects,
-                    session_id=conversation(query.session_id, platform),
-                    event_types=query.event_type,
-                    platforms=query.platform,
-                    occurred_from=fields.to_timestamp(query.from_),
-                    occurred_to=fields.to_timestamp(query.to),
-                ),
-                order=_ORDERS[query.order],
-                page_size=query.page_size,
-                page_token=query.page_token,
-                # Paging survives links that come and go between pages.
-                page_scope=person_id,
-            )
-        )
 
     async def search(self, search: Search) -> knowledge_service_pb2.SearchKnowledgeResponse:
         """The best hits that may be shown now."""
@@ -98,7 +55,7 @@ class Searching:
     async def _filter(self, search: Search) -> knowledge_pb2.KnowledgeFilter:
         return knowledge_pb2.KnowledgeFilter(
             namespaces=search.namespaces,
-            subject_ids=await self._subjects(search.person_id) if search.person_id else [],
+            subject_ids=await subjects_of(self._clients.identity, search.person_id),
             group_id=search.group_id or "",
             session_id=conversation(search.session_id, search.platform or ""),
             platform=search.platform or "",
@@ -106,13 +63,6 @@ class Searching:
             occurred_to=fields.to_timestamp(search.to),
             metadata=structs.from_dict(search.filter),
         )
-
-    async def _subjects(self, person_id: str) -> Sequence[str]:
-        """Under which subjects a person's past is found."""
-        subjects = (await self._clients.identity.person(person_id)).subject_ids
-        if len(subjects) > MOST_SUBJECTS:
-            raise TooManySubjects(person_id, len(subjects))
-        return subjects
 
     async def _shown(
         self, hits: Sequence[knowledge_service_pb2.SearchHit]

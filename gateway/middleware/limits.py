@@ -1,5 +1,6 @@
 """How much at once, how large, how long: each class of request has bounds of its own."""
 
+import re
 from dataclasses import dataclass
 
 from prometheus_client import Counter
@@ -13,7 +14,10 @@ from svckit.errors import ResourceExhausted
 
 REFUSED = Counter("kith_http_refused_total", "Requests refused at a bound, by class.", ["bound"])
 
-BATCH_PATH = "/v1/messages:batch"
+MESSAGES_BATCH = "/v1/messages:batch"
+EVENTS_BATCH = "/v1/events:batch"
+_LOG = re.compile(r"/v1/(?:events|persons/[^/]+/timeline)(/stream)?")
+_WAITS = re.compile(rb"(?:^|&)wait=")
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
 
@@ -38,13 +42,15 @@ class Limits:
         self._batch = _Class("batch", settings.most_batches, settings.batch_bytes, seconds)
         # A stream goes on for as long as it likes; its lines are bounded where they are read.
         self._stream = _Class("stream", settings.most_streams, None, None)
+        # Whoever follows the log stays for as long as they like, and costs little meanwhile.
+        self._follower = _Class("follower", settings.most_followers, settings.request_bytes, None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in HEALTH:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
-        kind = self._class_of(scope["path"], headers)
+        kind = self._class_of(scope, headers)
         if kind.in_flight >= kind.most:
             REFUSED.labels(kind.name).inc()
             raise ResourceExhausted(f"too many requests at once; at most {kind.most} are answered")
@@ -68,11 +74,16 @@ class Limits:
         async with tracing.within(kind.seconds):
             await self._app(scope, receive, send)
 
-    def _class_of(self, path: str, headers: dict[bytes, bytes]) -> _Class:
-        if path != BATCH_PATH:
-            return self._single
-        is_stream = is_ndjson(headers.get(b"content-type", b"").decode("latin-1"))
-        return self._stream if is_stream else self._batch
+    def _class_of(self, scope: Scope, headers: dict[bytes, bytes]) -> _Class:
+        path = scope["path"]
+        if scope["method"] == "GET" and (log := _LOG.fullmatch(path)):
+            is_long = log[1] or _WAITS.search(scope["query_string"])
+            return self._follower if is_long else self._single
+        if path == MESSAGES_BATCH and is_ndjson(
+            headers.get(b"content-type", b"").decode("latin-1")
+        ):
+            return self._stream
+        return self._batch if path in (MESSAGES_BATCH, EVENTS_BATCH) else self._single
 
 
 def is_ndjson(content_type: str) -> bool:

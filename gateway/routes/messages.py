@@ -8,16 +8,16 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.responses import Response
 
 from gateway import tracing
-from gateway.answers import BatchAnswer, MessageAnswer
+from gateway.answers.messages import BatchAnswer, MessageAnswer
 from gateway.errors import Refused, problem_of
 from gateway.flows.entries import IdempotencyKey
 from gateway.flows.process_message import ProcessMessages, Sent
 from gateway.jsonbody import is_json, parse
 from gateway.middleware.guard import CALLER
-from gateway.middleware.limits import BATCH_PATH, is_ndjson
-from gateway.models import MESSAGES, MOST_MESSAGES, Message
+from gateway.middleware.limits import MESSAGES_BATCH, is_ndjson
+from gateway.models.messages import MESSAGES, MOST_MESSAGES, Message
 from gateway.openapi import problems
-from gateway.rendering import respond
+from gateway.responses import respond
 from gateway.routes.lines import LINE_BYTES, LineExchange
 from svckit import fields
 from svckit.errors import InvalidRequest
@@ -68,7 +68,7 @@ def add(app: FastAPI, process: ProcessMessages, seconds: float) -> None:
         return respond(outcome, 200 if outcome["duplicate"] else 201)
 
     @app.post(
-        BATCH_PATH, response_model=BatchAnswer, tags=["messages"],
+        MESSAGES_BATCH, response_model=BatchAnswer, tags=["messages"],
         responses=problems(413, 415), openapi_extra=_BATCH_BODY,
     )  # fmt: skip
     async def post_messages(request: Request, key: Key = None) -> Response:
@@ -77,7 +77,7 @@ def add(app: FastAPI, process: ProcessMessages, seconds: float) -> None:
         If one of an array is malformed nothing is written. Otherwise each has its result:
         its answer, or `{"error": problem}`.
         """
-        named = (request.scope[CALLER], BATCH_PATH, key) if key else None
+        named = (request.scope[CALLER], MESSAGES_BATCH, key) if key else None
         content_type = request.headers.get("content-type", "")
         if is_ndjson(content_type):
             return LineExchange(_Lines(process, named, seconds))

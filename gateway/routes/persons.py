@@ -1,126 +1,94 @@
-"""People: reading and changing one, their links, their timeline."""
+"""People: creating, listing, reading and changing them."""
 
 from typing import Annotated
 
-from fastapi import FastAPI, Header, Path, Query
+from fastapi import FastAPI, Query, Request
 from starlette.responses import Response
 
 from gateway import rendering
-from gateway.answers import LinksAnswer, NewLinkAnswer, PersonAnswer, TimelineAnswer
+from gateway.answers.people import PersonAnswer, PersonsAnswer
 from gateway.clients import Clients
-from gateway.errors import Refused
-from gateway.flows.registrations import Registrations
-from gateway.flows.searching import Searching
-from gateway.models import ADA, NewLink, Page, PersonPatch, TimelineQuery
+from gateway.models.people import NewPerson, PersonPatch, PersonsQuery
 from gateway.openapi import problems
-from gateway.rendering import respond
-from gateway.values import Uuid
-from kith.identity.v1 import identity_service_pb2
-from svckit import structs
-from svckit.errors import Conflict
+from gateway.rendering.values import purposes
+from gateway.responses import respond, respond_made, respond_tagged
+from gateway.routes.common import IfMatch, Key, PersonId, chosen_id, condition
+from kith.identity.v1 import identity_service_pb2, person_pb2
+from svckit import fields, structs
 
-PersonId = Annotated[Uuid, Path(examples=[ADA])]
-IfMatch = Annotated[str | None, Header(alias="If-Match", max_length=2048)]
+PATH = "/v1/persons"
 
 
-def add(app: FastAPI, clients: Clients, registrations: Registrations, searching: Searching) -> None:
+def add(app: FastAPI, clients: Clients) -> None:
     """Add the routes."""
-    _add_person(app, clients)
-    _add_links(app, clients, registrations)
+    identity = clients.identity
+    _add_lists(app, clients)
 
     @app.get(
-        "/v1/persons/{person_id}/timeline", response_model=TimelineAnswer, tags=["events"],
-        responses=problems(404, 409),
-    )  # fmt: skip
-    async def timeline(person_id: PersonId, query: Annotated[TimelineQuery, Query()]) -> Response:
-        """What happened with a person, on all of their platforms, newest first."""
-        page = await searching.timeline(person_id, query)
-        body: TimelineAnswer = {
-            "events": [rendering.event(event) for event in page.events],
-            "next_page_token": page.next_page_token or None,
-        }
-        return respond(body)
-
-
-def _add_person(app: FastAPI, clients: Clients) -> None:
-    @app.get(
-        "/v1/persons/{person_id}", response_model=PersonAnswer, tags=["people"],
+        f"{PATH}/{{person_id}}", response_model=PersonAnswer, tags=["people"],
         responses=problems(404),
     )  # fmt: skip
     async def get_person(person_id: PersonId) -> Response:
-        """One person."""
-        return _respond_person(rendering.person(await clients.identity.person(person_id)))
+        """One person; of somebody who was merged into another, who they are now."""
+        body = rendering.person(await identity.person(person_id))
+        return respond_tagged(body, body["etag"])
 
     @app.patch(
-        "/v1/persons/{person_id}", response_model=PersonAnswer, tags=["people"],
+        f"{PATH}/{{person_id}}", response_model=PersonAnswer, tags=["people"],
         responses=problems(404, 409, 412, 413, 415),
     )  # fmt: skip
     async def patch_person(
         person_id: PersonId, patch: PersonPatch, if_match: IfMatch = None
     ) -> Response:
         """Change a person's metadata by JSON merge patch."""
-        precondition = _etag_of(if_match)
-        request = identity_service_pb2.UpdatePersonRequest(
-            person_id=person_id,
-            metadata=structs.from_dict(patch.metadata),
-            etag=precondition or patch.etag or "",
-        )
-        try:
-            person = await clients.identity.update(request)
-        except Conflict as error:
-            if precondition:
-                # What HTTP says of a precondition in a header (RFC 9110, 13.1.1).
-                raise Refused(412, error.reason, error.message) from None
-            raise
-        return _respond_person(rendering.person(person))
-
-
-def _add_links(app: FastAPI, clients: Clients, registrations: Registrations) -> None:
-    path = "/v1/persons/{person_id}/links"
-
-    @app.get(path, response_model=LinksAnswer, tags=["people"], responses=problems(404))
-    async def list_links(person_id: PersonId, page: Annotated[Page, Query()]) -> Response:
-        """The platform ids of a person, oldest first, ended ones included."""
-        found = await clients.identity.links(
-            identity_service_pb2.ListLinksRequest(
-                person_id=person_id, page_size=page.page_size, page_token=page.page_token
+        with condition(if_match, patch.etag) as etag:
+            request = identity_service_pb2.UpdatePersonRequest(
+                person_id=person_id, metadata=structs.from_dict(patch.metadata), etag=etag
             )
+            answer = await identity.ask(identity.stub.UpdatePerson, request)
+        body = rendering.person(answer.person)
+        return respond_tagged(body, body["etag"])
+
+
+def _add_lists(app: FastAPI, clients: Clients) -> None:
+    identity = clients.identity
+
+    @app.post(
+        PATH, status_code=201, response_model=PersonAnswer, tags=["people"],
+        responses={
+            200: {"model": PersonAnswer, "description": "A repeat: they were created before."},
+            **problems(409, 413, 415),
+        },
+    )  # fmt: skip
+    async def post_person(new: NewPerson, request: Request, key: Key = None) -> Response:
+        """Create somebody without a platform id."""
+        answer = await identity.ask(
+            identity.stub.CreatePerson,
+            identity_service_pb2.CreatePersonRequest(
+                person_id=chosen_id(new.person_id, request, PATH, key),
+                metadata=structs.from_dict(new.metadata),
+                consent=person_pb2.Consent(purposes=purposes(new.consent)),
+            ),
         )
-        body: LinksAnswer = {
-            "links": [rendering.link(link) for link in found.links],
+        body = rendering.person(answer.person)
+        return respond_made(body, answer.created, body["etag"])
+
+    @app.get(PATH, response_model=PersonsAnswer, tags=["people"], responses=problems())
+    async def list_persons(query: Annotated[PersonsQuery, Query()]) -> Response:
+        """People, in order of creation; those merged into others are not listed."""
+        found = await identity.ask(
+            identity.stub.ListPersons,
+            identity_service_pb2.ListPersonsRequest(
+                platform=query.platform or "",
+                metadata=structs.from_dict(query.metadata),
+                seen_from=fields.to_timestamp(query.seen_from),
+                seen_to=fields.to_timestamp(query.seen_to),
+                page_size=query.page_size,
+                page_token=query.page_token,
+            ),
+        )
+        body: PersonsAnswer = {
+            "persons": [rendering.person(person) for person in found.persons],
             "next_page_token": found.next_page_token or None,
         }
         return respond(body)
-
-    @app.post(
-        path, status_code=201, response_model=NewLinkAnswer, tags=["people"],
-        responses={
-            200: {"model": NewLinkAnswer, "description": "They had the id already."},
-            **problems(404, 409, 413, 415),
-        },
-    )  # fmt: skip
-    async def post_link(person_id: PersonId, new: NewLink) -> Response:
-        """Give a person one more platform id."""
-        answer = await clients.identity.link(
-            identity_service_pb2.LinkIdentityRequest(
-                person_id=person_id,
-                platform=new.platform,
-                platform_id=new.platform_id,
-                verified=new.verified,
-            )
-        )
-        if answer.link.registration_pending:
-            await registrations.log(answer.link)
-        body: NewLinkAnswer = {**rendering.link(answer.link), "created": answer.created}
-        return respond(body, 201 if answer.created else 200)
-
-
-def _etag_of(if_match: str | None) -> str | None:
-    """The etag of an If-Match header; none for `*`, which any person matches."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    return if_match.strip().removeprefix("W/").strip('"')
-
-
-def _respond_person(body: PersonAnswer) -> Response:
-    return respond(body, headers={"etag": f'"{body["etag"]}"'})

@@ -6,13 +6,13 @@ from fastapi import FastAPI, Query
 from starlette.responses import Response
 
 from gateway import rendering
-from gateway.answers import IdentityAnswer, RegistrationAnswer
+from gateway.answers.people import IdentityAnswer, RegistrationAnswer
 from gateway.clients import Clients
 from gateway.flows.entries import registration_id
 from gateway.flows.registrations import Registrations
-from gateway.models import Account, Registration
+from gateway.models.people import Account, Registration
 from gateway.openapi import problems
-from gateway.rendering import respond
+from gateway.responses import respond
 
 
 def add(app: FastAPI, clients: Clients, registrations: Registrations) -> None:

@@ -4,11 +4,11 @@ from fastapi import FastAPI
 from starlette.responses import Response
 
 from gateway import rendering
-from gateway.answers import SearchAnswer
+from gateway.answers.knowledge import SearchAnswer
 from gateway.flows.searching import Searching
-from gateway.models import Search
+from gateway.models.search import Search
 from gateway.openapi import problems
-from gateway.rendering import respond
+from gateway.responses import respond
 
 
 def add(app: FastAPI, searching: Searching) -> None:

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 
 from gateway.health import Health
-from gateway.rendering import respond
+from gateway.responses import respond
 
 
 def add(app: FastAPI, health: Health, backends: dict[str, str]) -> None:

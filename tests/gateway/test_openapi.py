@@ -1,11 +1,15 @@
 """The OpenAPI document is whole: it can be read, and every example in it is true."""
 
+import importlib
+import pkgutil
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
+from typing_extensions import is_typeddict
 
 from gateway import answers, models
 from gateway.app import open_gateway
@@ -67,8 +71,26 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]):
 async def test_all_routes_are_described(document: dict[str, Any]):
     assert {name for name, _ in operations(document)} == {
         "post /v1/register", "get /v1/resolve", "post /v1/messages", "post /v1/messages:batch",
+        "post /v1/persons", "get /v1/persons",
         "get /v1/persons/{person_id}", "patch /v1/persons/{person_id}",
         "get /v1/persons/{person_id}/links", "post /v1/persons/{person_id}/links",
+        "delete /v1/persons/{person_id}/links/{link_id}",
+        "post /v1/persons/{person_id}/links/verifications",
+        "post /v1/links/verifications/{verification_id}/confirm",
+        "post /v1/persons/{person_id}/merge", "post /v1/persons/{person_id}/unmerge",
+        "get /v1/persons/{person_id}/consent", "patch /v1/persons/{person_id}/consent",
+        "get /v1/persons/{person_id}/consent/history",
+        "post /v1/groups", "get /v1/groups", "get /v1/groups/{group_id}",
+        "patch /v1/groups/{group_id}", "get /v1/groups/{group_id}/members",
+        "put /v1/groups/{group_id}/members/{person_id}",
+        "delete /v1/groups/{group_id}/members/{person_id}", "get /v1/persons/{person_id}/groups",
+        "post /v1/sessions", "get /v1/sessions/{session_id}", "patch /v1/sessions/{session_id}",
+        "post /v1/sessions/{session_id}/claim",
+        "post /v1/events", "post /v1/events:batch", "get /v1/events", "get /v1/events/{event_id}",
+        "get /v1/events/stats", "get /v1/events/search", "post /v1/events:redact",
+        "get /v1/events/stream", "get /v1/persons/{person_id}/timeline/stream",
+        "post /v1/projections", "get /v1/projections", "get /v1/projections/{name}",
+        "delete /v1/projections/{name}", "get /v1/persons/{person_id}/projections/{name}",
         "get /v1/persons/{person_id}/timeline", "post /v1/search",
         "get /healthz", "get /readyz", "get /v1/status", "get /metrics",
     }  # fmt: skip
@@ -97,15 +119,25 @@ async def test_validation_is_described_as_400_and_as_a_problem(document: dict[st
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
-BODIES = [models.Registration, models.Message, models.PersonPatch, models.NewLink, models.Search]
-ANSWERS = [
-    answers.ProblemAnswer, answers.RegistrationAnswer, answers.MessageAnswer,
-    answers.IdentityAnswer, answers.PersonAnswer, answers.LinkAnswer, answers.EventAnswer,
-    answers.HitAnswer,
-]  # fmt: skip
+def kinds(package: ModuleType) -> Iterator[Any]:
+    """The bodies or answers of a package that show what they look like."""
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        module = importlib.import_module(found.name)
+        for kind in vars(module).values():
+            is_body = isinstance(kind, type) and issubclass(kind, BaseModel)
+            is_own = getattr(kind, "__module__", "") == module.__name__
+            if (
+                (is_body or is_typeddict(kind))
+                and is_own
+                and "examples" in TypeAdapter(kind).json_schema()
+            ):
+                yield kind
 
 
-@pytest.mark.parametrize("kind", [*BODIES, *ANSWERS], ids=lambda kind: kind.__name__)
+EXAMPLES = [*kinds(models), *kinds(answers)]
+
+
+@pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
 def test_every_example_is_valid(kind: Any):
     adapter = TypeAdapter(kind)
     examples = adapter.json_schema()["examples"]

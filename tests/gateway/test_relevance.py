@@ -5,7 +5,7 @@ import time
 import pytest
 
 from gateway.flows.relevance import Decision, irrelevance, should_store_as_knowledge
-from gateway.models import Message
+from gateway.models.messages import Message
 from kith.identity.v1 import person_pb2
 from tests.support.messages import a_message
 

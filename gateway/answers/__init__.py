@@ -1,0 +1,1 @@
+"""What the gateway answers: typed, documented, and rendered as plain dicts."""

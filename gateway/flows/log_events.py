@@ -1,0 +1,93 @@
+"""Logging whatever happened: finds whom it concerns, then appends all of it or nothing."""
+
+import hashlib
+from collections.abc import Sequence
+
+import orjson
+
+from gateway.clients import Clients
+from gateway.errors import Refused
+from gateway.models.events import NewEvent
+from kith.event.v1 import event_pb2, event_service_pb2
+from kith.identity.v1 import identity_service_pb2
+from svckit import errors, fields, serve, structs
+
+# What goes to the service at once, with a little room for what is around it.
+MOST_BYTES = serve.MESSAGE_BYTES - (64 << 10)
+
+
+class LogEvents:
+    """The flow, over identity and the log."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._clients = clients
+
+    async def __call__(
+        self, events: Sequence[NewEvent], event_ids: Sequence[str]
+    ) -> Sequence[event_pb2.LoggedEvent]:
+        """Where each event stands under its id, in order; raises if none is logged.
+
+        Errors name fields as the service does: `events[17].content`.
+        """
+        people = await self._resolve(events)
+        new = [
+            _new_event(event, event_id, people.get((event.platform, event.platform_id)))
+            for event, event_id in zip(events, event_ids, strict=True)
+        ]
+        request = event_service_pb2.LogEventsRequest(events=new)
+        if request.ByteSize() > MOST_BYTES:
+            raise Refused(413, "BODY_TOO_LARGE", "these events are too large to be logged at once")
+        [outcome] = await self._clients.events.log([request])
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome.events
+
+    async def _resolve(
+        self, events: Sequence[NewEvent]
+    ) -> dict[tuple[str, str | None], identity_service_pb2.Identity]:
+        """Who holds the platform ids that events name; raises where nobody does."""
+        accounts = {
+            (event.platform, event.platform_id): index
+            for index, event in reversed(list(enumerate(events)))
+            if event.platform_id is not None
+        }
+        asked = [(platform, str(platform_id)) for platform, platform_id in accounts]
+        found: dict[tuple[str, str | None], identity_service_pb2.Identity] = {}
+        outcomes = await self._clients.identity.resolve(asked)
+        for (account, index), outcome in zip(accounts.items(), outcomes, strict=True):
+            if isinstance(outcome, errors.InvalidRequest):
+                [(field, problem), *_] = outcome.violations
+                raise errors.InvalidRequest(f"events[{index}].{field}", problem)
+            if isinstance(outcome, BaseException):
+                raise outcome
+            found[account] = outcome
+        return found
+
+
+def _new_event(
+    event: NewEvent, event_id: str, resolved: identity_service_pb2.Identity | None
+) -> event_pb2.NewEvent:
+    new = event_pb2.NewEvent(
+        event_id=event_id,
+        link_id=event.link_id or "",
+        person_id=event.person_id or "",
+        group_id=event.group_id or "",
+        session_id=event.session_id or "",
+        event_type=event.event_type,
+        platform=event.platform,
+        content=structs.from_dict(event.content),
+        metadata=structs.from_dict(event.metadata),
+        occurred_at=fields.to_timestamp(event.occurred_at),
+    )
+    if resolved is not None:
+        new.link_id, new.person_id = resolved.link_id, resolved.person_id
+        new.consent_version = resolved.consent.version
+        # A retry is the same even if somebody else holds the platform id by then.
+        new.request_hash = _body_hash(event)
+    return new
+
+
+def _body_hash(event: NewEvent) -> bytes:
+    """What "same body" means: the fields that the client sent, however they were spelled."""
+    body = event.model_dump(mode="json", exclude={"event_id"}, exclude_none=True)
+    return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()

@@ -1,0 +1,37 @@
+"""What several kinds of requests have in common."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.values import Word
+
+ADA = "0192d3a4-7c1e-7b52-9f10-5a0c6d1e2f30"
+
+Purposes = dict[Word, Literal["granted", "denied", "unset"]]
+
+MOST_PURPOSES = 64
+
+
+def body(*examples: dict[str, Any]) -> ConfigDict:
+    """How a body is read, and what one looks like."""
+    return ConfigDict(
+        extra="forbid", strict=True, frozen=True, json_schema_extra={"examples": list(examples)}
+    )
+
+
+# How a query is read: its numbers come as text.
+QUERY = ConfigDict(extra="forbid", frozen=True)
+
+
+class Page(BaseModel):
+    """Which page of a list."""
+
+    model_config = QUERY
+
+    page_size: int = Field(
+        default=50, ge=0, description="At most this many; 0 means 50, too many means the most."
+    )
+    page_token: str = Field(
+        default="", max_length=2048, description="`next_page_token` of the page before."
+    )

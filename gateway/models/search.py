@@ -1,0 +1,54 @@
+"""Search over what is known."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
+
+from gateway.models.common import ADA, body
+from gateway.values import Conditions, Moment, SearchText, SessionId, Token, Uuid, Word, wrong
+from svckit import ids
+
+
+class Search(BaseModel):
+    """What to look for, and where."""
+
+    model_config = body(
+        {
+            "query": "Where does she live?",
+            "person_id": ADA,
+            "filter": {"mood": "happy"},
+            "limit": 5,
+        }
+    )
+
+    query: SearchText
+    mode: Literal["hybrid", "semantic", "keyword"] = "hybrid"
+    person_id: Uuid | None = Field(default=None, description="Only what belongs to this person.")
+    group_id: Uuid | None = None
+    session_id: SessionId | None = Field(
+        default=None, description="A conversation; one that is no UUID needs its platform."
+    )
+    platform: Word | None = None
+    namespaces: Annotated[list[Word], Field(max_length=32)] = Field(default_factory=list)
+    from_: Moment | None = Field(default=None, alias="from", description="Said then or later.")
+    to: Moment | None = Field(default=None, description="Said before then.")
+    filter: Conditions = Field(
+        default_factory=dict, description="Over item metadata: each key has an equal value."
+    )
+    limit: int = Field(default=10, ge=1, le=100)
+    at_least: Annotated[
+        list[Token],
+        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+        Field(max_length=100),
+    ] = Field(
+        default_factory=list,
+        description="Index tokens of writes that must be searched, one or a list: the search "
+        "waits for them, and says which are still pending.",
+        json_schema_extra={"anyOf": [{"type": "string"}, {"items": {"type": "string"}}]},
+    )
+
+    @model_validator(mode="after")
+    def _session_has_a_platform(self) -> Self:
+        if self.session_id and not self.platform and not ids.is_uuid(self.session_id):
+            raise wrong("is required where session_id is no UUID", "platform")
+        return self

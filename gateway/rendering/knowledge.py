@@ -1,0 +1,36 @@
+"""What is known."""
+
+from gateway.answers import knowledge as answers
+from gateway.rendering.values import moment
+from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
+from svckit import structs
+
+_INDEX_STATES = {
+    knowledge_pb2.INDEX_STATE_PENDING: "pending",
+    knowledge_pb2.INDEX_STATE_INDEXED: "indexed",
+    knowledge_pb2.INDEX_STATE_FAILED: "failed",
+}
+
+
+def hit(message: knowledge_service_pb2.SearchHit) -> answers.HitAnswer:
+    """One item found."""
+    item, scores = message.item, message.scores
+    return {
+        "knowledge_id": item.knowledge_id,
+        "content": item.content,
+        "score": message.score,
+        "scores": {
+            "keyword": scores.keyword if scores.HasField("keyword") else None,
+            "semantic": scores.semantic if scores.HasField("semantic") else None,
+        },
+        "namespace": item.namespace,
+        "metadata": structs.to_dict(item.metadata),
+        "person_id": item.person_id or None,
+        "group_id": item.group_id or None,
+        "session_id": item.session_id or None,
+        "platform": item.platform or None,
+        "occurred_at": moment(item, "occurred_at"),
+        "source_event_id": item.source_event_id or None,
+        "source_position": item.source_position or None,
+        "index_state": _INDEX_STATES.get(item.index_state, "pending"),
+    }
