@@ -1,6 +1,7 @@
 """Events: logging, reading and following them."""
 
-from typing import Annotated, Literal, Self
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -28,19 +29,22 @@ MOST_SEARCH_DAYS = 31
 _EVENT = "3f0c5a52-5b0e-5d6a-8a3e-0d6a4f1b2c3d"
 
 
+EVENTS: list[dict[str, Any]] = [
+    {
+        "event_type": "mood_check",
+        "platform": "web",
+        "platform_id": "ada@example.org",
+        "content": {"score": 7, "note": "slept well"},
+        "occurred_at": "2026-03-01T09:30:00Z",
+    },
+    {"event_type": "deploy", "platform": "ci", "content": {"version": "1.4.0"}},
+]
+
+
 class NewEvent(BaseModel):
     """Something that happened."""
 
-    model_config = body(
-        {
-            "event_type": "mood_check",
-            "platform": "web",
-            "platform_id": "ada@example.org",
-            "content": {"score": 7, "note": "slept well"},
-            "occurred_at": "2026-03-01T09:30:00Z",
-        },
-        {"event_type": "deploy", "platform": "ci", "content": {"version": "1.4.0"}},
-    )
+    model_config = body(*EVENTS)
 
     event_id: Uuid | None = Field(
         default=None, description="The id to have. With one, a retry is the same event."
@@ -178,6 +182,14 @@ class EventSearchQuery(_Scope, _Range, Page):
         has_range = self.from_ is not None and self.to is not None
         if not (self.person_id or self.group_id or self.session_id or has_range):
             raise wrong("is required, or group_id, session_id, or both from and to", "person_id")
+        return self
+
+    @model_validator(mode="after")
+    def _is_not_too_wide(self) -> Self:
+        if self.person_id or self.group_id or self.session_id or not (self.from_ and self.to):
+            return self
+        if self.to - self.from_ > timedelta(days=MOST_SEARCH_DAYS):
+            raise wrong(f"is more than {MOST_SEARCH_DAYS} days after from", "to")
         return self
 
 

@@ -24,6 +24,7 @@ from gateway.flows.redacting import redact
 from gateway.live import Live
 from gateway.middleware.limits import EVENTS_BATCH
 from gateway.models.events import (
+    EVENTS,
     MOST_EVENTS,
     EventSearchQuery,
     EventsQuery,
@@ -43,7 +44,7 @@ from svckit.errors import InvalidRequest
 PATH = "/v1/events"
 
 EventId = Annotated[Uuid, Path(examples=[EVENT])]
-Batch = Annotated[list[NewEvent], Body(min_length=1, max_length=MOST_EVENTS)]
+Batch = Annotated[list[NewEvent], Body(min_length=1, max_length=MOST_EVENTS, examples=[EVENTS])]
 
 _BUCKETS = {
     "hour": event_service_pb2.STATS_BUCKET_HOUR,

@@ -1,10 +1,15 @@
 """Services that are away: a clear answer, and recovery without a restart."""
 
+import asyncio
+from typing import Any
+
 import httpx
 import pytest
 
+from gateway.app import open_gateway
+from gateway.settings import Settings
 from tests.support.messages import a_message, eventually, lines, problem, sent
-from tests.support.stack import Stack
+from tests.support.stack import Stack, client_of
 
 PERSON = "0192d3a4-7c1e-7b52-9f10-5a0c6d1e2f30"
 
@@ -39,24 +44,71 @@ async def test_nothing_about_the_network_is_told(stack: Stack, gateway: httpx.As
     assert "127.0.0.1" not in answer.text
 
 
-async def test_every_route_says_so(stack: Stack, gateway: httpx.AsyncClient):
-    await stack.stop()
-    link = {"platform": "x", "platform_id": "1"}
+LINK = {"platform": "x", "platform_id": "1"}
+EVENT = {"event_type": "a", "platform": "x"}
+ROUTES: list[tuple[str, str, Any]] = [
+    ("POST", "/v1/register", LINK),
+    ("GET", "/v1/resolve?platform=x&platform_id=1", None),
+    ("POST", "/v1/persons", {}),
+    ("GET", "/v1/persons", None),
+    ("GET", f"/v1/persons/{PERSON}", None),
+    ("PATCH", f"/v1/persons/{PERSON}", {"metadata": {}}),
+    ("GET", f"/v1/persons/{PERSON}/links", None),
+    ("POST", f"/v1/persons/{PERSON}/links", LINK),
+    ("DELETE", f"/v1/persons/{PERSON}/links/{PERSON}", None),
+    ("POST", f"/v1/persons/{PERSON}/links/verifications", LINK),
+    ("POST", f"/v1/links/verifications/{PERSON}/confirm", {"code": "c"}),
+    ("POST", f"/v1/persons/{PERSON}/merge", {"source_person_id": PERSON}),
+    ("POST", f"/v1/persons/{PERSON}/unmerge", {"source_person_id": PERSON}),
+    ("GET", f"/v1/persons/{PERSON}/consent", None),
+    ("PATCH", f"/v1/persons/{PERSON}/consent", {"purposes": {"a": "granted"}}),
+    ("GET", f"/v1/persons/{PERSON}/consent/history", None),
+    ("POST", "/v1/groups", {"kind": "x"}),
+    ("GET", "/v1/groups", None),
+    ("GET", f"/v1/groups/{PERSON}", None),
+    ("PATCH", f"/v1/groups/{PERSON}", {"name": "n"}),
+    ("GET", f"/v1/groups/{PERSON}/members", None),
+    ("PUT", f"/v1/groups/{PERSON}/members/{PERSON}", None),
+    ("DELETE", f"/v1/groups/{PERSON}/members/{PERSON}", None),
+    ("GET", f"/v1/persons/{PERSON}/groups", None),
+    ("POST", "/v1/sessions", {}),
+    ("GET", f"/v1/sessions/{PERSON}", None),
+    ("PATCH", f"/v1/sessions/{PERSON}", {"data": {}}),
+    ("POST", f"/v1/sessions/{PERSON}/claim", {"person_id": PERSON}),
+    ("POST", "/v1/events", EVENT),
+    ("POST", "/v1/events", {**EVENT, "platform_id": "1"}),
+    ("POST", "/v1/events:batch", [EVENT]),
+    ("GET", "/v1/events", None),
+    ("GET", "/v1/events?after=0&wait=5", None),
+    ("GET", f"/v1/events/{PERSON}", None),
+    ("GET", "/v1/events/stats", None),
+    ("GET", f"/v1/events/search?query=q&group_id={PERSON}", None),
+    ("GET", "/v1/events/stream", None),
+    ("POST", "/v1/events:redact", {"event_ids": [PERSON], "reason": "r"}),
+    ("POST", "/v1/projections", {"name": "m", "event_types": ["a"], "value_path": ["n"]}),
+    ("GET", "/v1/projections", None),
+    ("GET", "/v1/projections/m", None),
+    ("DELETE", "/v1/projections/m", None),
+    ("GET", f"/v1/persons/{PERSON}/projections/m", None),
+    ("GET", f"/v1/persons/{PERSON}/timeline", None),
+    ("GET", f"/v1/persons/{PERSON}/timeline/stream", None),
+    ("POST", "/v1/search", {"query": "keys"}),
+]
 
-    answers = [
-        await gateway.post("/v1/register", json=link),
-        await gateway.get("/v1/resolve", params=link),
-        await gateway.get(f"/v1/persons/{PERSON}"),
-        await gateway.patch(f"/v1/persons/{PERSON}", json={"metadata": {}}),
-        await gateway.get(f"/v1/persons/{PERSON}/links"),
-        await gateway.post(f"/v1/persons/{PERSON}/links", json=link),
-        await gateway.get(f"/v1/persons/{PERSON}/timeline"),
-        await gateway.post("/v1/search", json={"query": "keys"}),
-    ]
 
-    assert [answer.status_code for answer in answers] == [503] * len(answers)
-    for answer in answers:
-        problem(answer)
+async def test_every_route_says_so():
+    nobody = "127.0.0.1:1"
+    settings = Settings(
+        identity_address=nobody, event_address=nobody, knowledge_address=nobody, catch_up=False
+    )
+    async with open_gateway(settings) as opened, client_of(opened) as client:
+        answers = await asyncio.gather(
+            *(client.request(method, path, json=body) for method, path, body in ROUTES)
+        )
+
+    for route, answer in zip(ROUTES, answers, strict=True):
+        assert answer.status_code == 503, (route, answer.text)
+        assert problem(answer)["reason"] == "SERVICE_UNAVAILABLE"
 
 
 async def test_a_batch_says_so_for_each_message(stack: Stack, gateway: httpx.AsyncClient):

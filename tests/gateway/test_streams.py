@@ -16,7 +16,8 @@ from tests.support.messages import eventually, fields, problem
 from tests.support.scripted import Scripted
 from tests.support.scriptedlog import ScriptedLog
 
-ADA = ids.new()
+# The same in each run, because it stands in the names of tests.
+ADA = ids.named("test", "ada")
 TIMELINE = f"/v1/persons/{ADA}/timeline/stream"
 
 

@@ -53,12 +53,16 @@ class ScriptedLog:
         self._fault = None
 
     def page(self, request: Any) -> Any:
-        """ListEvents; its pages are not continued."""
+        """ListEvents; its pages are gone on from by position alone."""
         found = self._matching(request.filter, request.after_position)
         if request.order == event_service_pb2.ORDER_DESCENDING:
             found.reverse()
+        size = request.page_size or 50
+        is_last = len(found) <= size
         return event_service_pb2.ListEventsResponse(
-            events=found[: request.page_size or 50], scanned_position=len(self.events)
+            events=found[:size],
+            next_page_token="" if is_last else "more",
+            scanned_position=len(self.events) if is_last else found[size - 1].position,
         )
 
     async def subscribe(self, request: Any) -> AsyncIterator[Any]:
