@@ -15,6 +15,7 @@ from kithctl.events.command import app as events
 from kithctl.failure import Failure
 from kithctl.importing.command import import_
 from kithctl.stack import Plan
+from kithctl.tail.command import tail
 from kithctl.up import up
 
 app = typer.Typer(
@@ -82,6 +83,7 @@ async def _report(url: str) -> None:
 app.command("import")(import_)
 app.command("demo")(demo)
 app.add_typer(events)
+app.command("tail")(tail)
 
 
 def main() -> None:

@@ -3,7 +3,8 @@
 import email.utils
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -112,6 +113,15 @@ class Gateway:
         content = orjson.dumps(body)
         headers = {"Content-Type": "application/json"}
         return self._call(lambda: self._http.post(path, content=content, headers=headers))
+
+    @contextmanager
+    def stream(self, path: str, query: dict[str, Any]) -> Iterator[httpx.Response]:
+        """An answer as it comes, once and without tries; raises Refused, httpx.TransportError."""
+        with self._http.stream("GET", path, params=query) as answer:
+            if not answer.is_success:
+                answer.read()
+                raise Refused(answer.status_code, _problem(answer))
+            yield answer
 
     def _call(self, send: Callable[[], httpx.Response]) -> Any:
         pauses = self.pauses()

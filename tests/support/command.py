@@ -19,7 +19,8 @@ class Finished(NamedTuple):
     @property
     def lines(self) -> list[dict[str, Any]]:
         """The output as JSON lines."""
-        return [json.loads(line) for line in self.output.splitlines()]
+        # Not by splitlines, which takes some characters of texts for ends of lines.
+        return [json.loads(line) for line in self.output.split("\n") if line]
 
     @property
     def summary(self) -> dict[str, Any]:
