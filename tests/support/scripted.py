@@ -40,6 +40,11 @@ class Script:
         self._answers: dict[str, Answer] = {}
         self.asked: dict[str, list[Any]] = {}
 
+    def forget(self) -> None:
+        """Answer nothing any more, and have been asked nothing."""
+        self._answers.clear()
+        self.asked.clear()
+
     def answer(self, method: str, answer: Answer) -> None:
         """Answer a method so from now on."""
         self._answers[method] = answer
@@ -103,6 +108,13 @@ class Scripted:
         self.knowledge = Script("knowledge")
         self._targets: dict[str, str] = {}
         self._people: dict[str, person_pb2.Person] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew: nobody is known, and nothing is answered."""
+        for script in (self.identity, self.events, self.knowledge):
+            script.forget()
+        self._people.clear()
         self.identity.answer("BatchGetPersons", self._batch_get)
 
     def people(self, *people: person_pb2.Person) -> None:

@@ -1,118 +1,66 @@
-"""The routes of identity: what each asks the service, and what it makes of the answer."""
+"""The routes of people: what each asks the service, and what it makes of the answer."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
-from google.protobuf import duration_pb2, struct_pb2, timestamp_pb2
+import pytest_asyncio
 
-from kith.identity.v1 import group_pb2, person_pb2, session_pb2
 from kith.identity.v1 import identity_service_pb2 as pb
-from svckit import errors, ids, structs
+from kith.identity.v1 import person_pb2
+from svckit import errors, ids
+from tests.support.identityroutes import (
+    A_GROUP,
+    A_LINK,
+    A_MERGE,
+    A_PERSON,
+    A_SESSION,
+    ADA,
+    AT_NOON,
+    CONSENT,
+    GRACE,
+    GROUP,
+    LINK,
+    LINK_SHOWN,
+    MERGE,
+    MERGE_SHOWN,
+    NOON,
+    PERSON,
+    PERSON_SHOWN,
+    SESSION,
+    VERIFICATION,
+    Case,
+    check,
+    name_of,
+    struct,
+)
 from tests.support.messages import fields, problem
 from tests.support.scripted import Scripted
 
-# The same in each run, because they stand in the names of tests.
-ADA, GRACE, LINK, MERGE, GROUP, SESSION, VERIFICATION = (
-    ids.named("test", str(n)) for n in range(7)
-)
-PERSON = f"/v1/persons/{ADA}"
-
-NOON = timestamp_pb2.Timestamp(seconds=int(datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()))
-AT_NOON = "2026-03-01T12:00:00Z"
+# One gateway for all of them: to put one together takes longer than to ask it.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def struct(**values: Any) -> struct_pb2.Struct:
-    return structs.from_dict(values)
-
-
-CONSENT = person_pb2.Consent(purposes={"messages": person_pb2.CONSENT_STATE_DENIED}, version=2)
-A_MERGE = person_pb2.Merge(
-    merge_id=MERGE, source_person_id=GRACE, target_person_id=ADA, merged_at=NOON, reason="told"
-)
-A_PERSON = person_pb2.Person(
-    person_id=ADA,
-    person_ids=[ADA, GRACE],
-    created_at=NOON,
-    metadata=struct(name="Ada"),
-    consent=CONSENT,
-    etag="e1",
-    merged_persons=[
-        person_pb2.MergedPerson(
-            person_id=GRACE, merge_id=MERGE, created_at=NOON, metadata=struct(name="Grace")
-        )
-    ],
-    merges=[A_MERGE],
-)
-A_LINK = person_pb2.Link(
-    link_id=LINK, person_id=ADA, platform="web", platform_id="a", verified=True, verified_at=NOON,
-    verification_method="code", created_at=NOON,
-)  # fmt: skip
-A_GROUP = group_pb2.Group(
-    group_id=GROUP, kind="household", name="Home", etag="e1", member_count=2, created_at=NOON
-)
-A_SESSION = session_pb2.Session(
-    session_id=SESSION, data=struct(step=1), state=session_pb2.SESSION_STATE_OPEN, etag="e1",
-    created_at=NOON, expires_at=NOON,
-)  # fmt: skip
-
-MERGE_SHOWN = {
-    "merge_id": MERGE, "source_person_id": GRACE, "target_person_id": ADA, "merged_at": AT_NOON,
-    "unmerged_at": None, "reason": "told",
-}  # fmt: skip
-PERSON_SHOWN = {
-    "person_id": ADA,
-    "person_ids": [ADA, GRACE],
-    "created_at": AT_NOON,
-    "last_seen_at": None,
-    "metadata": {"name": "Ada"},
-    "consent": {"purposes": {"messages": "denied"}, "version": 2},
-    "merged_persons": [
-        {
-            "person_id": GRACE, "merge_id": MERGE, "created_at": AT_NOON,
-            "metadata": {"name": "Grace"},
-        }
-    ],
-    "merges": [MERGE_SHOWN],
-    "etag": "e1",
-}  # fmt: skip
-LINK_SHOWN = {
-    "link_id": LINK, "person_id": ADA, "platform": "web", "platform_id": "a",
-    "original_platform_id": "", "verified": True, "verified_at": AT_NOON,
-    "verification_method": "code", "created_at": AT_NOON, "ended_at": None,
-}  # fmt: skip
-GROUP_SHOWN = {
-    "group_id": GROUP, "kind": "household", "name": "Home", "metadata": {}, "member_count": 2,
-    "created_at": AT_NOON, "etag": "e1",
-}  # fmt: skip
-SESSION_SHOWN = {
-    "session_id": SESSION, "data": {"step": 1}, "state": "open", "created_at": AT_NOON,
-    "expires_at": AT_NOON, "person_id": None, "claimed_at": None, "etag": "e1",
-}  # fmt: skip
-MEMBER = group_pb2.GroupMember(person_id=ADA, role="owner", joined_at=NOON)
-MEMBER_SHOWN = {"person_id": ADA, "role": "owner", "joined_at": AT_NOON}
-
-
-class Nothing(errors.NotFound):
-    reason = "SOMETHING_NOT_FOUND"
-
-
-@pytest.fixture
-async def scripted() -> AsyncIterator[Scripted]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running() -> AsyncIterator[Scripted]:
     async with Scripted().running() as scripted:
         yield scripted
 
 
-@pytest.fixture
-async def gateway(scripted: Scripted) -> AsyncIterator[httpx.AsyncClient]:
-    async with scripted.gateway() as client:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(running: Scripted) -> AsyncIterator[httpx.AsyncClient]:
+    async with running.gateway() as client:
         yield client
 
 
-# Method, path, body; the service's method, the request expected, the answer; status, answer shown.
-CASES: list[tuple[str, str, Any, str, Any, Any, int, Any]] = [
+@pytest.fixture
+def scripted(running: Scripted) -> Scripted:
+    running.forget()
+    return running
+
+
+CASES: list[Case] = [
     (
         "POST", "/v1/persons",
         {"person_id": ADA, "metadata": {"name": "Ada"}, "consent": {"messages": "denied"}},
@@ -237,131 +185,14 @@ CASES: list[tuple[str, str, Any, str, Any, Any, int, Any]] = [
             "next_page_token": None,
         },
     ),
-    (
-        "POST", "/v1/groups",
-        {
-            "group_id": GROUP, "kind": "Household", "name": "Home", "metadata": {"n": 1},
-            "person_ids": [ADA],
-        },
-        "CreateGroup",
-        pb.CreateGroupRequest(
-            group=group_pb2.Group(
-                group_id=GROUP, kind="household", name="Home", metadata=struct(n=1)
-            ),
-            person_ids=[ADA],
-        ),
-        pb.CreateGroupResponse(group=A_GROUP, created=True),
-        201, GROUP_SHOWN,
-    ),
-    (
-        "GET", f"/v1/groups?person_id={ADA}&kind=household&page_size=1&page_token=t", None,
-        "ListGroups",
-        pb.ListGroupsRequest(person_id=ADA, kind="household", page_size=1, page_token="t"),
-        pb.ListGroupsResponse(groups=[A_GROUP], next_page_token="n"),
-        200, {"groups": [GROUP_SHOWN], "next_page_token": "n"},
-    ),
-    (
-        "GET", f"{PERSON}/groups?kind=household", None,
-        "ListGroups", pb.ListGroupsRequest(person_id=ADA, kind="household", page_size=50),
-        pb.ListGroupsResponse(groups=[A_GROUP]),
-        200, {"groups": [GROUP_SHOWN], "next_page_token": None},
-    ),
-    (
-        "GET", f"/v1/groups/{GROUP}", None,
-        "GetGroup", pb.GetGroupRequest(group_id=GROUP), pb.GetGroupResponse(group=A_GROUP),
-        200, GROUP_SHOWN,
-    ),
-    (
-        "PATCH", f"/v1/groups/{GROUP}", {"name": ""},
-        "UpdateGroup", pb.UpdateGroupRequest(group_id=GROUP, name="", metadata=struct()),
-        pb.UpdateGroupResponse(group=A_GROUP),
-        200, GROUP_SHOWN,
-    ),
-    (
-        "PATCH", f"/v1/groups/{GROUP}", {"metadata": {"a": 1}, "etag": "e0"},
-        "UpdateGroup", pb.UpdateGroupRequest(group_id=GROUP, metadata=struct(a=1), etag="e0"),
-        pb.UpdateGroupResponse(group=A_GROUP),
-        200, GROUP_SHOWN,
-    ),
-    (
-        "GET", f"/v1/groups/{GROUP}/members?page_size=1&page_token=t", None,
-        "ListGroupMembers",
-        pb.ListGroupMembersRequest(group_id=GROUP, page_size=1, page_token="t"),
-        pb.ListGroupMembersResponse(members=[MEMBER]),
-        200, {"members": [MEMBER_SHOWN], "next_page_token": None},
-    ),
-    (
-        "PUT", f"/v1/groups/{GROUP}/members/{ADA}", {"role": "Owner"},
-        "AddGroupMember",
-        pb.AddGroupMemberRequest(group_id=GROUP, person_id=ADA, role="owner"),
-        pb.AddGroupMemberResponse(member=MEMBER, joined=True),
-        201, {**MEMBER_SHOWN, "joined": True},
-    ),
-    (
-        "PUT", f"/v1/groups/{GROUP}/members/{ADA}", None,
-        "AddGroupMember", pb.AddGroupMemberRequest(group_id=GROUP, person_id=ADA),
-        pb.AddGroupMemberResponse(member=MEMBER, joined=False),
-        200, {**MEMBER_SHOWN, "joined": False},
-    ),
-    (
-        "DELETE", f"/v1/groups/{GROUP}/members/{ADA}", None,
-        "RemoveGroupMember", pb.RemoveGroupMemberRequest(group_id=GROUP, person_id=ADA),
-        pb.RemoveGroupMemberResponse(removed=True),
-        200, {"removed": True},
-    ),
-    (
-        "POST", "/v1/sessions", {"session_id": SESSION, "data": {"step": 1}, "ttl_seconds": 60},
-        "CreateSession",
-        pb.CreateSessionRequest(
-            session_id=SESSION, data=struct(step=1), ttl=duration_pb2.Duration(seconds=60)
-        ),
-        pb.CreateSessionResponse(session=A_SESSION, created=True),
-        201, SESSION_SHOWN,
-    ),
-    (
-        "GET", f"/v1/sessions/{SESSION}", None,
-        "GetSession", pb.GetSessionRequest(session_id=SESSION),
-        pb.GetSessionResponse(session=A_SESSION),
-        200, SESSION_SHOWN,
-    ),
-    (
-        "PATCH", f"/v1/sessions/{SESSION}", {"ttl_seconds": 60, "etag": "e0"},
-        "UpdateSession",
-        pb.UpdateSessionRequest(
-            session_id=SESSION, data=struct(), ttl=duration_pb2.Duration(seconds=60), etag="e0"
-        ),
-        pb.UpdateSessionResponse(session=A_SESSION),
-        200, SESSION_SHOWN,
-    ),
-    (
-        "POST", f"/v1/sessions/{SESSION}/claim", {"person_id": ADA},
-        "ClaimSession", pb.ClaimSessionRequest(session_id=SESSION, person_id=ADA),
-        pb.ClaimSessionResponse(session=A_SESSION, person=A_PERSON),
-        200, {"session": SESSION_SHOWN, "person": PERSON_SHOWN},
-    ),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[3]} {case[6]}")
+@pytest.mark.parametrize("case", CASES, ids=name_of)
 async def test_a_route_asks_its_service_and_shows_what_that_answers(
-    scripted: Scripted, gateway: httpx.AsyncClient, case: tuple[Any, ...]
+    scripted: Scripted, gateway: httpx.AsyncClient, case: Case
 ):
-    method, path, body, rpc, request, response, status, shown = case
-    scripted.identity.answer(rpc, response)
-
-    answer = await gateway.request(method, path, json=body)
-
-    assert answer.status_code == status, answer.text
-    assert answer.json() == shown
-    assert scripted.identity.last(rpc) == request
-    if "etag" in shown:
-        assert answer.headers["etag"] == '"e1"'
-
-    scripted.identity.answer(rpc, Nothing("there is nothing", thing="5"))
-    refused = await gateway.request(method, path, json=body)
-
-    assert (refused.status_code, problem(refused)["reason"]) == (404, "SOMETHING_NOT_FOUND")
-    assert problem(refused)["thing"] == "5"
+    await check(scripted.identity, gateway, case)
 
 
 @pytest.mark.parametrize(
