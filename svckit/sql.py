@@ -33,9 +33,15 @@ _UNAVAILABLE = (
     *("08", "53", "57", "55P03", "PGRST00", "502", "503", "504"),
     *("3F000", "42883", "PGRST202"),
 )
+# What took its whole time already: a lock, a statement. Once more would be twice as long.
+_TOOK_TOO_LONG = ("55P03", "57014")
 # A serialization failure or a deadlock: nothing was written, the same call may succeed.
 _TRANSIENT = frozenset({"40001", "40P01"})
 _TRIES = 3
+
+
+class _TookTooLong(Unavailable):
+    """Unavailable as any other, but not to be tried again."""
 
 
 class SqlFunctions(Protocol):
@@ -123,6 +129,8 @@ async def _tried(function: str, attempt: Callable[[], Awaitable[Any]]) -> Any:
                     raise
                 if not remaining:
                     raise Unavailable("the store is busy with the same rows") from error
+            except _TookTooLong:
+                raise
             except Unavailable:
                 # Once more at once: a pooled connection may have died with a server that
                 # is back by now. A server that is really gone refuses at once as well.
@@ -134,7 +142,8 @@ async def _tried(function: str, attempt: Callable[[], Awaitable[Any]]) -> Any:
 def _translated(code: str, message: str, detail: Any) -> SqlError | Unavailable:
     if code.startswith(_UNAVAILABLE):
         log.warning("the store is not available", code=code, text=message)
-        return Unavailable("the store cannot be reached")
+        kind = _TookTooLong if code in _TOOK_TOO_LONG else Unavailable
+        return kind("the store cannot be reached")
     if isinstance(detail, str):
         try:
             detail = orjson.loads(detail)

@@ -12,6 +12,8 @@ from event_svc.domain.log import (
     IdempotencyConflict,
     LoggedEvent,
     NewEvent,
+    Refusal,
+    SubjectErased,
 )
 from svckit.errors import InvalidRequest, SqlError
 from svckit.sql import SqlFunctions
@@ -23,9 +25,7 @@ class SqlEventStore:
     def __init__(self, sql: SqlFunctions) -> None:
         self._sql = sql
 
-    async def append(
-        self, requests: Sequence[Append]
-    ) -> list[list[LoggedEvent] | IdempotencyConflict]:
+    async def append(self, requests: Sequence[Append]) -> list[list[LoggedEvent] | Refusal]:
         try:
             outcomes = await self._sql.call(
                 "append_events",
@@ -94,9 +94,12 @@ def _row(event: NewEvent) -> dict[str, Any]:
     }
 
 
-def _outcome(request: Append, outcome: dict[str, Any]) -> list[LoggedEvent] | IdempotencyConflict:
-    if "error" in outcome:
-        return IdempotencyConflict(outcome["error"]["event_id"])
+def _outcome(request: Append, outcome: dict[str, Any]) -> list[LoggedEvent] | Refusal:
+    match outcome:
+        case {"error": {"code": "ZE004", "subject_id": subject_id}}:
+            return SubjectErased(subject_id)
+        case {"error": {"event_id": event_id}}:
+            return IdempotencyConflict(event_id)
     return [
         LoggedEvent(event.event_id, place["position"], place["created_at"], place["duplicate"])
         for event, place in zip(request.events, outcome["ok"], strict=True)

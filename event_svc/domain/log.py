@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from svckit.errors import Conflict, InvalidRequest, NotFound
+from svckit.errors import Conflict, FailedPrecondition, InvalidRequest, NotFound
 
 MOST_EVENTS = 1000
 
@@ -118,6 +118,19 @@ class IdempotencyConflict(Conflict):
 
     def __init__(self, event_id: str) -> None:
         super().__init__(f"event {event_id} was logged with another body", event_id=event_id)
+
+
+class SubjectErased(FailedPrecondition):
+    """Nothing is logged about the subject any more."""
+
+    reason = "SUBJECT_ERASED"
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(f"subject {subject_id} was erased", subject_id=subject_id)
+
+
+# What keeps one request out of the log, and no other.
+Refusal = IdempotencyConflict | SubjectErased
 
 
 class BeyondTheLog(InvalidRequest):

@@ -8,8 +8,8 @@ from event_svc.domain.log import (
     Event,
     EventFilter,
     EventPage,
-    IdempotencyConflict,
     LoggedEvent,
+    Refusal,
 )
 
 
@@ -19,15 +19,14 @@ class EventStore(Protocol):
     Whoever sees an event sees every event with a lower position.
     """
 
-    async def append(
-        self, requests: Sequence[Append]
-    ) -> list[list[LoggedEvent] | IdempotencyConflict]:
+    async def append(self, requests: Sequence[Append]) -> list[list[LoggedEvent] | Refusal]:
         """Log the events of independent requests in order; one outcome for each.
 
         Of each request all events are in the log afterwards, or none of its new ones.
         An id that is known keeps its first place: a duplicate where the body is the same
-        (or erased), else the conflict of its whole request. Positions of one call are
-        dense; a call without new events writes nothing.
+        (or erased), else the IdempotencyConflict of its whole request. A new event whose
+        person or link was erased is the SubjectErased of its whole request. Positions of
+        one call are dense; a call without new events writes nothing.
         Raises InvalidRequest where an id occurs twice, and Unavailable where somebody
         holds the log for too long.
         """

@@ -110,6 +110,12 @@ async def test_a_store_that_cannot_answer_is_unavailable(functions: sql.SqlFunct
         await functions.call("raise", code=code, detail={})
 
 
+@pytest.mark.parametrize("code", ["55P03", "57014"])
+async def test_what_took_its_whole_time_is_not_tried_again(functions: sql.SqlFunctions, code: str):
+    with pytest.raises(Unavailable):
+        await functions.call("fail_once", code=code)
+
+
 async def test_a_schema_that_is_not_there_yet_is_unavailable(functions: sql.SqlFunctions):
     with pytest.raises(Unavailable):
         await functions.call("not_there", value=1)
