@@ -1,6 +1,6 @@
 """The event service's process: settings, store, servicers, workers, server."""
 
-import asyncio
+import uvloop
 
 from event_svc.adapters.sql_cursors import SqlCursorStore
 from event_svc.adapters.sql_log import SqlEventStore
@@ -20,6 +20,7 @@ from event_svc.retention import Retention as Keeper
 from event_svc.servicers import subscriptions
 from event_svc.servicers.cursors import Cursors
 from event_svc.servicers.export import Export
+from event_svc.servicers.ingest import Ingest
 from event_svc.servicers.log import Log
 from event_svc.servicers.projections import Projections
 from event_svc.servicers.redaction import Redaction
@@ -57,9 +58,11 @@ def assemble(
     reader = LogReader(history, wake_ups, shown)
     followers = Subscriptions(history, reader, shown, heartbeat=heartbeat)
 
+    ingest = Ingest(intake)
     servicer = combined(
         event_service_pb2_grpc.EventServiceServicer,
         Log(events, intake),
+        ingest,
         Search(SqlSearchStore(store.functions)),
         Stats(SqlStatsStore(store.functions)),
         subscriptions.Subscriptions(followers),
@@ -83,6 +86,10 @@ def assemble(
         await partitions.drain()
         await intake.drain()
 
+    def end_streams() -> None:
+        ingest.end()
+        followers.end()
+
     return serve.Service(
         domain=DOMAIN,
         names=[SERVICE],
@@ -92,7 +99,7 @@ def assemble(
         prepare=prepare,
         check=store.check,
         drain=drain,
-        end_streams=followers.end,
+        end_streams=end_streams,
     )
 
 
@@ -108,4 +115,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

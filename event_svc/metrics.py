@@ -19,3 +19,6 @@ UPKEEP_FAILURES = Counter(
     "kith_event_upkeep_failures_total",
     "Times that partitions could not be made, closed or dropped; tried again a minute later.",
 )
+INGEST_HELD = Gauge(
+    "kith_event_ingest_held_events", "Events that streams have read and that are not logged yet."
+)

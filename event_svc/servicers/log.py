@@ -28,7 +28,7 @@ class Log:
         self, request: pb.LogEventsRequest, context: rpc.Context
     ) -> pb.LogEventsResponse:
         logged = await self._intake.log(wire.to_append(request.events))
-        return pb.LogEventsResponse(events=map(wire.from_logged, logged))
+        return wire.from_all_logged(logged)
 
     async def BatchLogEvents(
         self, request: pb.BatchLogEventsRequest, context: rpc.Context
@@ -76,4 +76,4 @@ class Log:
 def _result(outcome: Outcome) -> pb.LogEventsResult:
     if isinstance(outcome, BaseException):
         return pb.LogEventsResult(error=rpc.status_of(outcome, DOMAIN))
-    return pb.LogEventsResult(response=pb.LogEventsResponse(events=map(wire.from_logged, outcome)))
+    return pb.LogEventsResult(response=wire.from_all_logged(outcome))

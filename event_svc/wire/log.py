@@ -60,6 +60,11 @@ def from_logged(event: LoggedEvent) -> event_pb2.LoggedEvent:
     )
 
 
+def from_all_logged(logged: Sequence[LoggedEvent]) -> pb.LogEventsResponse:
+    """Where the events of one request stand."""
+    return pb.LogEventsResponse(events=[from_logged(event) for event in logged])
+
+
 def from_event(event: Event) -> event_pb2.Event:
     """An entry of the log."""
     return event_pb2.Event(
