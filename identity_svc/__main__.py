@@ -1,6 +1,6 @@
 """The identity service's process: settings, store, servicer, server."""
 
-import asyncio
+import uvloop
 
 from identity_svc.adapters.sql_consent import SqlConsentStore
 from identity_svc.adapters.sql_erasure import SqlErasureStore
@@ -79,4 +79,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

@@ -1,6 +1,6 @@
 """The knowledge service's process: settings, store, index, embedder, servicer, indexer, server."""
 
-import asyncio
+import uvloop
 
 from kith.knowledge.v1 import knowledge_service_pb2, knowledge_service_pb2_grpc
 from knowledge_svc.adapters.pgvector import PgvectorIndex
@@ -83,4 +83,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

@@ -1,11 +1,12 @@
 """Coalesces concurrent calls: batches under load, and never waits for one to fill.
 
 While one batch is in flight, arrivals queue, and the next batch takes them all, up to a
-bound. An idle system therefore adds no latency; a loaded one pays one round trip and one
-commit for many calls.
+bound, and those who come in the next turns of the loop. An idle system therefore adds no
+latency; a loaded one pays one round trip and one commit for many calls.
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ from svckit import errors, metrics
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+
+# Under load a batch goes when turns of the loop have brought nobody for so long, or after so
+# long at the latest.
+QUIET_SECONDS = 0.0001
+MOST_GATHERING_SECONDS = 0.005
 
 MOST_ITEMS = 1000
 MOST_BYTES = 2 << 20
@@ -108,8 +114,26 @@ class Batcher(Generic[Request, Answer]):
             while batch := self._take():
                 self._sizes.observe(sum(waiting.size.items for waiting in batch))
                 await self._run(batch)
+                if self._queue or len(batch) > 1:
+                    await self._gather()
         finally:
             self._worker = None
+
+    async def _gather(self) -> None:
+        """Let those in whose requests are here, but not read yet.
+
+        Under load the answers just given bring the next requests. Taking only the quickest of
+        them would make many small batches, each of which costs as much as many items. There is
+        no timer in it: either the loop has other work to do, or this returns.
+        """
+        waiting = len(self._queue)
+        quiet_since = now = time.perf_counter()
+        until = now + MOST_GATHERING_SECONDS
+        while now < min(until, quiet_since + QUIET_SECONDS):
+            await asyncio.sleep(0)
+            now = time.perf_counter()
+            if len(self._queue) != waiting:
+                waiting, quiet_since = len(self._queue), now
 
     def _take(self) -> list[_Waiting[Request, Answer]]:
         batch: list[_Waiting[Request, Answer]] = []

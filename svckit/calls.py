@@ -1,6 +1,7 @@
 """What surrounds every RPC: bounds, credential, ids for the logs, deadline, errors, metrics."""
 
 import asyncio
+import contextlib
 import hmac
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,8 +19,16 @@ log = logs.get(__name__)
 # For callers that set no deadline of their own.
 DEFAULT_SECONDS = 30.0
 
-# Metadata of calls that nobody waits for; those that succeed are logged at debug only.
+# Calls that went well are logged at debug, and from here on as warnings.
+SLOW_SECONDS = 1.0
+
+# Metadata of calls that nobody waits for, so that they may be slow.
 BACKGROUND = "x-background"
+
+# Codes that an operator should look into; all others are the caller's business.
+_TROUBLE = frozenset(
+    {"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+)
 
 UNARY, BATCH, STREAM = "unary", "batch", "stream"
 
@@ -95,8 +104,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def answer(request: Any, context: rpc.Context) -> AsyncIterator[Any]:
             async with _Call(method, gate, seconds, context, self._domain, self._credential):
                 argument = _each(request, parse) if handler.request_streaming else parse(request)
-                async for message in call(argument, context):
-                    yield message
+                # Closed at once when the caller is gone, not when somebody collects garbage.
+                async with contextlib.aclosing(call(argument, context)) as messages:
+                    async for message in messages:
+                        yield message
 
         make = (
             grpc.stream_stream_rpc_method_handler
@@ -186,9 +197,16 @@ class _Call:
             self._gate.inside -= 1
             seconds = time.perf_counter() - self._started
             self._seconds[code].observe(seconds)
-            # Somebody's polling would fill the log with nothing.
-            say = log.debug if self._is_background and code == "OK" else log.info
-            say("rpc", method=self._method, code=code, ms=round(seconds * 1000, 2))
+            self._log(code, seconds)
+
+    def _log(self, code: str, seconds: float) -> None:
+        """A line for the call. Calls that go well are many, and cost less than their line."""
+        is_slow = seconds > SLOW_SECONDS and self._gate.name != STREAM and not self._is_background
+        if code in _TROUBLE or (code == "OK" and is_slow):
+            say = log.warning
+        else:
+            say = log.debug if code == "OK" else log.info
+        say("rpc", method=self._method, code=code, ms=round(seconds * 1000, 2))
 
     async def _abort(self, error: BaseException) -> None:
         """End the call with the error's status; what grpc itself handles stays as it is."""

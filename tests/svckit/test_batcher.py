@@ -52,6 +52,43 @@ async def test_what_arrives_during_a_batch_is_the_next_batch():
     assert recorder.batches == [[1], [2, 3, 4]]
 
 
+async def test_under_load_those_who_are_about_to_come_are_let_in():
+    recorder = Recorder()
+    recorder.gate.clear()
+    batcher = Batcher("test", recorder)
+
+    async def caller(turns: int) -> int:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return await batcher.submit(turns)
+
+    async def answered_and_back(number: int) -> None:
+        await batcher.submit(number)
+        await caller(number)
+
+    first = [asyncio.create_task(answered_and_back(number)) for number in range(1, 5)]
+    await recorder.started.wait()
+    recorder.gate.set()
+    await asyncio.gather(*first)
+
+    # They come back one after another, some turns of the loop after their answers.
+    assert recorder.batches == [[1, 2, 3, 4], [1, 2, 3, 4]]
+
+
+async def test_a_batch_goes_however_steadily_others_come():
+    recorder = Recorder()
+    batcher = Batcher("test", recorder)
+    submitted: list[asyncio.Task[int]] = []
+
+    first = [asyncio.create_task(batcher.submit(1)) for _ in range(2)]
+    while len(recorder.batches) < 3:
+        submitted.append(asyncio.create_task(batcher.submit(len(submitted))))
+        await asyncio.sleep(0)
+
+    assert await asyncio.gather(*first) == [10, 10]
+    await asyncio.wait(submitted)
+
+
 async def test_a_poisoned_request_fails_alone():
     recorder = Recorder()
     batcher = Batcher("test", recorder)
