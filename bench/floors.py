@@ -1,75 +1,120 @@
 """The floors: what the parts below Kith can do at best, on the same machine in the same run."""
 
 import itertools
+import os
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import numpy as np
 
 from bench.echo import echo_call
-from bench.measure import Figures, closed_loop
+from bench.measure import CALLERS, Figures, closed_loop
+from tests.support.up import RunningKith
 
 ROWS = 1000
 ITEMS = 1000
 DIMENSION = 256
+RATIOS = ()
 
+# The log's own columns, checks and indexes, in one table instead of partitions, and its
+# idempotency table: what any store of such events would have to write.
 TABLES = f"""
 DROP SCHEMA IF EXISTS bench CASCADE;
 CREATE SCHEMA bench;
-CREATE TABLE bench.events (
-    event_id uuid PRIMARY KEY, position bigint, subject_id uuid, event_type text,
-    content jsonb, metadata jsonb, created_at timestamptz DEFAULT now()
-);
-CREATE INDEX ON bench.events (subject_id, position);
+CREATE TABLE bench.event_log (LIKE event.event_log INCLUDING ALL);
+CREATE TABLE bench.event_ids (LIKE event.event_ids INCLUDING ALL);
 CREATE TABLE bench.vectors (id uuid PRIMARY KEY, embedding extensions.vector({DIMENSION}));
 CREATE INDEX ON bench.vectors USING hnsw (embedding extensions.vector_cosine_ops);
 """
-INSERT = """
-INSERT INTO bench.events (event_id, position, subject_id, event_type, content, metadata)
-SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::jsonb[], $6::jsonb[])
+LOG_COLUMNS = (
+    *("position", "created_at", "occurred_at", "consent_version", "event_id", "subject_id"),
+    *("person_id", "event_type", "platform", "content", "metadata"),
+)
+ID_COLUMNS = ("event_id", "position", "created_at", "body_hash")
+INSERT = f"""
+WITH logged AS (
+    INSERT INTO bench.event_log ({", ".join(LOG_COLUMNS)})
+    SELECT * FROM unnest($1::bigint[], $2::timestamptz[], $2::timestamptz[], $3::bigint[],
+                         $4::uuid[], $5::uuid[], $5::uuid[], $6::text[], $7::text[], $8::jsonb[],
+                         $9::jsonb[])
+)
+INSERT INTO bench.event_ids ({", ".join(ID_COLUMNS)})
+SELECT * FROM unnest($4::uuid[], $1::bigint[], $2::timestamptz[], $10::bytea[])
 """
 NEAREST = """
 SELECT id FROM bench.vectors ORDER BY embedding OPERATOR(extensions.<=>) $1 LIMIT 10
 """
-CONTENT = '{"text": "A message of quite ordinary length, as people write them.", "role": "user"}'
+CONTENT = '{"text": "A message of quite ordinary length.", "role": "user"}'
 
 
-async def echo(callers: int) -> Figures:
-    """An empty unary gRPC call between two processes."""
-    async with echo_call() as call:
-        return await closed_loop(lambda: call(b""), callers=callers)
+async def rows(running: RunningKith) -> AsyncIterator[tuple[str, Figures]]:
+    """Empty RPCs, bare and in the kit; inserts, COPY and a vector query."""
+    for kind, title in (("bare", "empty RPC"), ("kit", "empty RPC in the kit")):
+        for callers in CALLERS:
+            async with echo_call(kind) as call:
+                yield (
+                    f"floor: {title}, {callers} callers",
+                    await closed_loop(lambda call=call: call(b""), callers=callers),
+                )
+    async for name, found in database(running.addresses["database_url"]):
+        yield f"floor: {name}", found
 
 
 async def database(url: str) -> AsyncIterator[tuple[str, Figures]]:
-    """What asyncpg does with the same Postgres: one row, many rows, a vector query."""
+    """What asyncpg does with the same Postgres: one row, many rows, COPY, a vector query."""
     pool = await asyncpg.create_pool(url, init=_speak_vectors, min_size=8, max_size=8)
-    numbers = itertools.count()
-    subject = uuid.uuid4()
+    numbers = itertools.count(1)
 
-    def rows(count: int) -> list[list[object]]:
-        columns = [
-            (uuid.uuid4(), next(numbers), subject, "message", CONTENT, "{}") for _ in range(count)
-        ]
-        return [list(column) for column in zip(*columns, strict=True)]
+    async def insert(batch: list[list[Any]]) -> None:
+        await pool.execute(INSERT, *batch)
+
+    async def copy(batch: list[list[Any]]) -> None:
+        position, created_at, consent, event_id, person, kind, platform, content, data, digest = (
+            batch
+        )
+        async with pool.acquire() as connection, connection.transaction():
+            for table, columns, found in (
+                ("event_log", LOG_COLUMNS, zip(position, created_at, created_at, consent, event_id,
+                 person, person, kind, platform, content, data, strict=True)),
+                ("event_ids", ID_COLUMNS, zip(event_id, position, created_at, digest, strict=True)),
+            ):  # fmt: skip
+                await connection.copy_records_to_table(
+                    table, schema_name="bench", columns=columns, records=found
+                )
+
+    async def measured(
+        write: Callable[[list[list[Any]]], Awaitable[None]], rows: int, batches: int
+    ) -> Figures:
+        # Made before, so that what is measured is the insert.
+        ready = [_columns(rows, numbers) for _ in range(batches)]
+        batch = iter(ready)
+        return await closed_loop(lambda: write(next(batch)), callers=1, items=rows)
 
     try:
         await pool.execute(TABLES)
-        yield (
-            "asyncpg insert, 1 row, 1 caller",
-            await closed_loop(lambda: pool.execute(INSERT, *rows(1)), callers=1),
-        )
-        yield (
-            f"asyncpg insert, {ROWS} rows, 1 caller (rows)",
-            await closed_loop(lambda: pool.execute(INSERT, *rows(ROWS)), callers=1, items=ROWS),
-        )
+        yield "asyncpg insert, 1 row, 1 caller", await measured(insert, 1, 30_000)
+        yield f"asyncpg insert, {ROWS} rows, 1 caller (rows)", await measured(insert, ROWS, 600)
+        yield f"asyncpg COPY, {ROWS} rows, 1 caller (rows)", await measured(copy, ROWS, 600)
         yield f"pgvector nearest of {ITEMS}, 1 caller", await _nearest(pool)
     finally:
         await pool.execute("DROP SCHEMA bench CASCADE")
         # What the floors wrote is not to be flushed while Kith is measured.
         await pool.execute("CHECKPOINT")
         await pool.close()
+
+
+def _columns(count: int, numbers: Any) -> list[list[Any]]:
+    """So many rows like the events that Kith is given, as arrays."""
+    now, person = datetime.now(UTC), uuid.uuid4()
+    found = [
+        (next(numbers), now, 0, uuid.uuid4(), person, "message", "web", CONTENT, "{}",
+         os.urandom(32))
+        for _ in range(count)
+    ]  # fmt: skip
+    return [list(column) for column in zip(*found, strict=True)]
 
 
 async def _speak_vectors(connection: Any) -> None:

@@ -1,7 +1,6 @@
-"""What Kith does, measured from outside of its processes."""
+"""Messages, identities and searches, measured from outside of their processes."""
 
 import asyncio
-import itertools
 import json
 import random
 import shutil
@@ -11,17 +10,38 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import httpx
 
-from bench.measure import Figures, closed_loop, figures
-from kith.event.v1 import event_pb2, event_service_pb2, event_service_pb2_grpc
+from bench.measure import CALLERS, Figures, closed_loop
 from kith.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2, knowledge_service_pb2_grpc
+from tests.support.up import RunningKith
 
 SEARCH_ITEMS = 1000
 SUBJECTS = ("harbour", "ferry", "garden", "violin", "recipe", "passport", "bicycle", "lighthouse")
 VERBS = ("was lost near", "belongs to", "was painted by", "is older than", "was sold to")
 NAMES = ("Amina", "Jonas", "Mei", "Rahul", "Sofia", "Tomás", "Yuki", "Zeynep")
+
+
+RATIOS = (
+    ("ResolveIdentity, 64 callers", "floor: empty RPC in the kit, 64 callers"),
+    ("POST /v1/messages, 64 callers (wrk)", "floor: empty RPC in the kit, 64 callers"),
+)
+
+
+async def rows(running: RunningKith) -> AsyncIterator[tuple[str, Figures]]:
+    """Messages, resolving and searching."""
+    for callers in CALLERS:
+        yield (
+            f"POST /v1/messages, {callers} callers (wrk)",
+            await messages(running.gateway, callers),
+        )
+    for callers in CALLERS:
+        yield (
+            f"ResolveIdentity, {callers} callers",
+            await resolves(running.address("identity"), callers),
+        )
+    async for name, found in searches(running.address("knowledge")):
+        yield name, found
 
 
 class WrkMissing(RuntimeError):
@@ -45,31 +65,6 @@ async def messages(gateway: str, callers: int, seconds: int = 6) -> Figures:
     return Figures(summary["requests"] / summary["seconds"], summary["p50"], summary["p99"])
 
 
-async def idle_message(gateway: str, count: int = 200) -> Figures:
-    """One message at a time with pauses between, as an idle system sees them."""
-    numbers = itertools.count()
-    run = uuid.uuid4().hex[:8]
-
-    async with httpx.AsyncClient(base_url=gateway, trust_env=False) as client:
-
-        async def send() -> None:
-            body = {
-                "platform": "web",
-                "sender_id": "idle",
-                "message_id": f"{run}-{next(numbers)}",
-                "text": "One message now and then, about a quiet harbour.",
-            }
-            (await client.post("/v1/messages", json=body)).raise_for_status()
-
-        latencies = []
-        for _ in range(count):
-            before = asyncio.get_running_loop().time()
-            await send()
-            latencies.append(asyncio.get_running_loop().time() - before)
-            await asyncio.sleep(0.01)
-    return figures(latencies, sum(latencies))
-
-
 async def resolves(address: str, callers: int) -> Figures:
     """`ResolveIdentity` of one known person."""
     async with grpc.aio.insecure_channel(address) as channel:
@@ -79,43 +74,6 @@ async def resolves(address: str, callers: int) -> Figures:
         )
         request = identity_service_pb2.ResolveIdentityRequest(platform="web", platform_id="bench")
         return await closed_loop(lambda: stub.ResolveIdentity(request), callers=callers)
-
-
-def _event() -> event_pb2.NewEvent:
-    event = event_pb2.NewEvent(
-        event_id=str(uuid.uuid4()), event_type="message", platform="web", person_id=_PERSON
-    )
-    event.content.update({"text": "A message of quite ordinary length.", "role": "user"})
-    return event
-
-
-_PERSON = str(uuid.uuid4())
-
-
-async def appends(address: str, callers: int) -> Figures:
-    """`LogEvent`, one event a call."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub = event_service_pb2_grpc.EventServiceStub(channel)
-        return await closed_loop(
-            lambda: stub.LogEvent(event_service_pb2.LogEventRequest(event=_event())),
-            callers=callers,
-        )
-
-
-async def batch_appends(address: str, events: int) -> Figures:
-    """`BatchLogEvents`, rows a second; two callers, so that client and server overlap."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub = event_service_pb2_grpc.EventServiceStub(channel)
-
-        def batch() -> event_service_pb2.BatchLogEventsRequest:
-            requests = [
-                event_service_pb2.LogEventsRequest(events=[_event()]) for _ in range(events)
-            ]
-            return event_service_pb2.BatchLogEventsRequest(requests=requests)
-
-        return await closed_loop(
-            lambda: stub.BatchLogEvents(batch()), callers=2, seconds=5, items=events
-        )
 
 
 async def searches(address: str) -> AsyncIterator[tuple[str, Figures]]:

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 WARM_UP = 0.15
+# How many at once is measured, where it matters.
+CALLERS = (1, 16, 64)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,10 @@
 
 import asyncio
 import itertools
-import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,7 +13,7 @@ import grpc
 from bench.measure import Figures, figures
 from kith.event.v1 import event_pb2, event_service_pb2_grpc
 from kith.event.v1 import event_service_pb2 as pb
-from tests.support.up import kith_up
+from tests.support.up import RunningKith
 
 SUBSCRIBERS = (1, 100, 1000)
 EVENTS_A_SECOND = 10
@@ -35,8 +33,12 @@ def _event(subject: str) -> event_pb2.NewEvent:
     return event
 
 
-async def rows(address: str) -> AsyncIterator[tuple[str, Figures]]:
-    """Everything that is measured, in order."""
+RATIOS: Sequence[tuple[str, str]] = ()
+
+
+async def rows(running: RunningKith) -> AsyncIterator[tuple[str, Figures]]:
+    """Latency of deliveries, and how fast history is read."""
+    address = running.address("event")
     for count in SUBSCRIBERS:
         from_call, from_commit = await deliveries(address, count)
         name = f"{count} subscribers, {EVENTS_A_SECOND} events/s"
@@ -135,19 +137,3 @@ async def catch_up(address: str, subscribers: int) -> Figures:
         seconds = time.perf_counter() - started
     found = figures(waits, seconds)
     return Figures(sum(counts) / seconds, found.p50, found.p99)
-
-
-async def main() -> None:
-    """Measure a Kith of our own."""
-    with (
-        tempfile.TemporaryDirectory(prefix="kith-bench-") as folder,
-        kith_up(Path(folder) / "home", {"KITH_LOG_LEVEL": "warning"}) as running,
-    ):
-        async for name, found in rows(running.address("event")):
-            print(
-                f"{name}: {found.per_second:,.0f}/s, p50 {found.p50:.2f} ms, p99 {found.p99:.2f} ms"
-            )
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
