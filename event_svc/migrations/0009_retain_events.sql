@@ -93,7 +93,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM event.partitions p WHERE p.day < first_kept) THEN
         RETURN NULL;
     END IF;
-    PERFORM event.lock_log();
+    -- Redaction and erasure take the past's lock (0010) before the log's: so does this.
+    PERFORM event.lock_past(), event.lock_log();
     SELECT p.day, p.name INTO expired FROM event.partitions p
     WHERE p.day < first_kept ORDER BY p.day LIMIT 1 FOR UPDATE;
     IF NOT FOUND THEN

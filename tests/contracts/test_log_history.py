@@ -34,6 +34,11 @@ async def expire(database: Database, position: int) -> None:
     async with administrator(database) as admin:
         await admin.execute(f"DELETE FROM event.event_log WHERE position <= {position}")
         await admin.execute(f"UPDATE event.log_head SET expired_position = {position}")
+        # What is left is as if it were another day's.
+        await admin.execute(
+            f"UPDATE event.partitions SET first_position = {position} + 1 "
+            f"WHERE first_position <= {position}"
+        )
 
 
 def positions(stretch) -> list[int]:

@@ -171,16 +171,17 @@ async def test_large_events_come_in_answers_that_every_client_takes_in(database)
 
 
 @pytest.mark.parametrize("is_reading", [True, False])
-async def test_who_is_gone_is_forgotten(database, is_reading):
+async def test_who_is_gone_is_forgotten(database, is_reading, monkeypatch):
     """Also where an answer is under way that nobody takes."""
     found: list[Subscriptions] = []
 
-    def spying(store: Store):
-        service = assemble(store)
-        found.append(service.end_streams.__self__)
-        return service
+    class Seen(Subscriptions):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            found.append(self)
 
-    async with running(spying, database, "event") as address, channel_to(address) as channel:
+    monkeypatch.setattr("event_svc.__main__.Subscriptions", Seen)
+    async with running(assemble, database, "event") as address, channel_to(address) as channel:
         events = Stub(channel)
         for _ in range(20):
             await log_one(events, content={"text": "x" * 200_000})

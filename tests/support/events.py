@@ -25,7 +25,8 @@ def an_event(event_id: str | None = None, consent_version: int = 0, **body: Any)
 async def logged(store: EventStore, *events: NewEvent) -> list[LoggedEvent]:
     """Where events stand that are logged together."""
     [outcome] = await store.append([Append(events)])
-    assert isinstance(outcome, list)
+    if isinstance(outcome, Exception):
+        raise outcome
     return outcome
 
 
