@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 
 # Under load a batch goes when turns of the loop have brought nobody for so long, or after so
 # long at the latest.
-QUIET_SECONDS = 0.0001
+QUIET_SECONDS = 0.0003
 MOST_GATHERING_SECONDS = 0.005
 
 MOST_ITEMS = 1000

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc
 import pytest
+import structlog
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -14,7 +15,7 @@ from grpc_status import rpc_status
 
 from kith.identity.v1 import identity_service_pb2 as pb
 from kith.identity.v1 import identity_service_pb2_grpc
-from svckit import serve
+from svckit import calls, serve
 from svckit.addresses import Bind
 from svckit.calls import Bounds
 from svckit.errors import Conflict, InvalidRequest, SqlError, Unavailable
@@ -162,6 +163,23 @@ async def test_bytes_that_are_no_message_are_a_bad_request():
     assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
+async def test_calls_that_go_well_are_logged_at_debug_others_by_whose_trouble_they_are():
+    with structlog.testing.capture_logs() as lines:
+        async with serving(Servicer()) as channel:
+            for person_id in ("", "invalid", "unavailable"):
+                stub = identity_service_pb2_grpc.IdentityServiceStub(channel)
+                await asyncio.wait(
+                    [
+                        asyncio.ensure_future(
+                            stub.GetPerson(pb.GetPersonRequest(person_id=person_id))
+                        )
+                    ]
+                )
+
+    levels = [(line["code"], line["log_level"]) for line in lines if line["event"] == "rpc"]
+    assert levels == [("OK", "debug"), ("INVALID_ARGUMENT", "info"), ("UNAVAILABLE", "warning")]
+
+
 async def test_past_the_bound_calls_are_refused_at_once_and_health_is_not():
     servicer = Servicer()
     async with serving(servicer, bounds=Bounds(unary=1)) as channel:
@@ -178,6 +196,21 @@ async def test_past_the_bound_calls_are_refused_at_once_and_health_is_not():
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert detail(status, error_details_pb2.RetryInfo).retry_delay.ToMilliseconds() > 0
     assert healthy.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_a_call_without_a_deadline_gets_one(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(calls, "DEFAULT_SECONDS", 0.05)
+    servicer = Servicer()
+    async with serving(servicer) as channel:
+        stub = identity_service_pb2_grpc.IdentityServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.GetPerson(pb.GetPersonRequest(person_id="slow"))
+        servicer.gate.set()
+        in_time = await stub.GetPerson(pb.GetPersonRequest(person_id="slow"), timeout=10)
+
+    assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert raised.value.details() == "took too long"
+    assert in_time == pb.GetPersonResponse()
 
 
 async def test_the_service_token_is_asked_for():

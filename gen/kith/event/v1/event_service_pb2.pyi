@@ -329,7 +329,9 @@ class IngestEventsRequest(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Chosen by the caller, larger with each request of the stream."""
+    """Chosen by the caller: larger than 0, and larger with each request of the stream. Else the
+    stream ends with INVALID_ARGUMENT, after what came before is answered.
+    """
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.NewEvent]:
         """One to 1,000 events with different ids, logged together or not at all."""

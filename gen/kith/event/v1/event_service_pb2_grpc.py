@@ -185,7 +185,7 @@ class EventServiceServicer:
         """IngestEvents takes in a long stream of LogEvents requests and answers each, in
         order, once it is committed. After a cut, the caller sends again what was not
         answered: duplicates change nothing. The service reads no further ahead than it
-        can hold.
+        can hold. UNAVAILABLE when it stops, after what it has read is answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -50,7 +50,7 @@ class EventServiceStub:
     """IngestEvents takes in a long stream of LogEvents requests and answers each, in
     order, once it is committed. After a cut, the caller sends again what was not
     answered: duplicates change nothing. The service reads no further ahead than it
-    can hold.
+    can hold. UNAVAILABLE when it stops, after what it has read is answered.
     """
     GetEvent: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]
     """GetEvent reads one event. NOT_FOUND, EVENT_NOT_FOUND where there is none."""
@@ -153,7 +153,7 @@ class EventServiceAsyncStub(EventServiceStub):
     """IngestEvents takes in a long stream of LogEvents requests and answers each, in
     order, once it is committed. After a cut, the caller sends again what was not
     answered: duplicates change nothing. The service reads no further ahead than it
-    can hold.
+    can hold. UNAVAILABLE when it stops, after what it has read is answered.
     """
     GetEvent: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventRequest, _event_service_pb2.GetEventResponse]  # type: ignore[assignment]
     """GetEvent reads one event. NOT_FOUND, EVENT_NOT_FOUND where there is none."""
@@ -277,7 +277,7 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """IngestEvents takes in a long stream of LogEvents requests and answers each, in
         order, once it is committed. After a cut, the caller sends again what was not
         answered: duplicates change nothing. The service reads no further ahead than it
-        can hold.
+        can hold. UNAVAILABLE when it stops, after what it has read is answered.
         """
 
     @_abc_1.abstractmethod
