@@ -115,7 +115,7 @@ BEGIN
     );
 END $$;
 
--- {"ok": {link, created, …}} or {"error": {code, …}}, the codes being VERIFICATION_FAILED (with
+-- {"ok": {link, created, merge}} or {"error": {code, …}}, the codes being VERIFICATION_FAILED (with
 -- tries_left; an exception would give the try back), VERIFICATION_EXPIRED and LINK_TAKEN (with
 -- the account). Null where there is no such verification. `link_id` is new with each call and
 -- names it.
@@ -160,7 +160,7 @@ BEGIN
     IF held.confirmed_at IS NOT NULL AND NOT repeated THEN
         RETURN (
             SELECT jsonb_build_object(
-                'ok', jsonb_build_object('link', to_jsonb(l), 'created', false)
+                'ok', jsonb_build_object('link', to_jsonb(l), 'created', false, 'merge', NULL)
             )
             FROM identity.identity_links l WHERE l.link_id = held.link_id
         );

@@ -45,6 +45,8 @@ class Verification:
             metrics.VERIFICATIONS.labels("expired").inc()
             raise
         metrics.VERIFICATIONS.labels("confirmed").inc()
+        if linked.merge:
+            metrics.MERGES.labels("linked").inc()
         return pb.ConfirmLinkVerificationResponse(
             link=links_wire.from_link(linked.link),
             created=linked.created,

@@ -8,6 +8,7 @@ import pytest
 
 from identity_svc.adapters.sql_erasure import SqlErasureStore
 from identity_svc.adapters.sql_groups import SqlGroupStore
+from identity_svc.adapters.sql_links import SqlLinkStore
 from identity_svc.adapters.sql_people import SqlIdentityStore
 from identity_svc.adapters.sql_sessions import SqlSessionStore
 from identity_svc.adapters.sql_verification import SqlVerificationStore
@@ -23,12 +24,13 @@ from identity_svc.domain.places import Place
 from identity_svc.domain.sessions import NewSession, SessionNotFound
 from identity_svc.domain.verification import NewVerification, VerificationNotFound
 from identity_svc.ports.erasure import ErasureStore
+from identity_svc.ports.links import LinkStore
 from identity_svc.ports.people import IdentityStore
 from svckit import ids, sql
 from tests.support.cluster import Database, administrator
 from tests.support.erasure import STAGES, finished, started
-from tests.support.identity import an_account, registered
-from tests.support.onboarding import a_group, an_attempt, join, merge
+from tests.support.identity import an_account, linked, registered
+from tests.support.onboarding import a_group, an_attempt, join, merge, unmerge
 
 
 @pytest.fixture
@@ -48,6 +50,11 @@ def people(functions: sql.SqlFunctions) -> IdentityStore:
 
 
 @pytest.fixture
+def links(functions: sql.SqlFunctions) -> LinkStore:
+    return SqlLinkStore(functions)
+
+
+@pytest.fixture
 async def mia(people: IdentityStore) -> Identity:
     return await registered(people, account=an_account("mia"), consent={"messages": "granted"})
 
@@ -61,9 +68,11 @@ async def admin(database: Database) -> AsyncIterator[Any]:
 # Starting
 
 
-async def test_an_erasure_names_every_id_and_subject_of_the_whole_person(store, people, mia, admin):
+async def test_an_erasure_names_every_id_and_subject_of_the_whole_person(
+    store, people, links, mia, admin
+):
     alias, third, other = [await registered(people) for _ in range(3)]
-    more = await people.link(mia.person_id, an_account(), verified=True, link_id=ids.new())
+    more = await linked(links, mia.person_id, verified=True)
     await merge(admin, third.person_id, alias.person_id)
     await merge(admin, alias.person_id, mia.person_id)
 
@@ -84,7 +93,7 @@ async def test_an_erasure_names_every_id_and_subject_of_the_whole_person(store, 
         await store.of_person(other.person_id)
 
 
-async def test_from_then_on_their_accounts_are_free(store, people, mia):
+async def test_from_then_on_their_accounts_are_free(store, people, links, mia):
     await started(store, mia.person_id)
 
     [resolved] = await people.resolve([an_account("mia")])
@@ -92,7 +101,7 @@ async def test_from_then_on_their_accounts_are_free(store, people, mia):
 
     assert isinstance(resolved, LinkNotFound)
     assert again.person_id != mia.person_id
-    [link] = await people.links(mia.person_id, after=None, limit=10)
+    [link] = await links.links(mia.person_id, after=None, limit=10)
     assert link.ended_at is not None
 
 
@@ -199,7 +208,7 @@ async def test_the_last_step_erases_all_that_identity_holds(store, people, mia, 
     step = erasure.steps[-1]
     assert step.erased == {
         "persons": 2, "links": 3, "consent_changes": 1, "memberships": 2, "sessions": 1,
-        "verifications": 1,
+        "merges": 1, "verifications": 1,
     }  # fmt: skip
     assert step.remaining == dict.fromkeys(step.erased, 0)
     assert erasure.finished_at is not None
@@ -234,23 +243,24 @@ async def test_what_stays_of_them_is_ids_and_counts(store, people, admin):
     assert [row for row in left if "telling" in row["text"]] == []
 
 
-async def test_a_verification_that_linked_somebody_elses_account_goes_with_it(
+async def test_a_proof_that_merged_them_with_somebody_else_is_erased_with_either(
     store, people, mia, functions, admin
 ):
-    # As where linking merged two, who were unmerged since.
-    verifications, holder = SqlVerificationStore(functions), await registered(people)
-    verification = NewVerification(mia.person_id, an_account())
-    await verifications.start(verification)
-    linked = await verifications.confirm(an_attempt(verification))
-    await admin.execute(
-        "UPDATE identity.identity_links SET person_id = $1 WHERE link_id = $2",
-        holder.person_id,
-        linked.link.link_id,
-    )
+    verifications = SqlVerificationStore(functions)
+    for number in range(2):
+        holder = await registered(people, account=(account := an_account()))
+        verification = NewVerification(mia.person_id, account)
+        await verifications.start(verification)
+        confirmed = await verifications.confirm(an_attempt(verification))
+        await unmerge(admin, holder.person_id)
 
-    erasure = await finished(store, holder.person_id)
+        erasure = await finished(store, (holder, mia)[number].person_id)
 
-    assert erasure.steps[-1].erased["verifications"] == 1
+        assert confirmed.merge.source_person_id == holder.person_id
+        assert erasure.person_ids == [(holder, mia)[number].person_id]
+        step = erasure.steps[-1]
+        assert (step.erased["merges"], step.erased["verifications"]) == (1, 1)
+        assert step.remaining == dict.fromkeys(step.erased, 0)
 
 
 async def test_recording_one_stage_from_many_sides_does_it_once(store, mia):

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from identity_svc.adapters.sql_erasure import SqlErasureStore
+from identity_svc.adapters.sql_links import SqlLinkStore
 from identity_svc.adapters.sql_people import SqlIdentityStore
 from identity_svc.adapters.sql_verification import SqlVerificationStore
 from identity_svc.domain.erasure import PersonErasing
-from identity_svc.domain.people import Account, LinkTaken, PersonNotFound
+from identity_svc.domain.links import LinkTaken
+from identity_svc.domain.people import Account, PersonNotFound
 from identity_svc.domain.verification import (
     ALPHABET,
     NewVerification,
@@ -21,11 +23,12 @@ from identity_svc.domain.verification import (
     VerificationThrottled,
     clean_code,
 )
+from identity_svc.ports.links import LinkStore
 from identity_svc.ports.people import IdentityStore
 from identity_svc.ports.verification import VerificationStore
 from svckit import ids, sql
 from tests.support.cluster import Database, administrator
-from tests.support.identity import an_account, registered
+from tests.support.identity import an_account, created, linked, person_of, registered
 from tests.support.onboarding import an_attempt, merge, outcomes_of
 
 WRONG = "WRONGWRG"
@@ -45,6 +48,11 @@ def store(functions: sql.SqlFunctions) -> VerificationStore:
 @pytest.fixture
 def people(functions: sql.SqlFunctions) -> IdentityStore:
     return SqlIdentityStore(functions)
+
+
+@pytest.fixture
+def links(functions: sql.SqlFunctions) -> LinkStore:
+    return SqlLinkStore(functions)
 
 
 @pytest.fixture
@@ -197,10 +205,13 @@ async def test_of_many_right_codes_at_once_one_makes_the_link(store, mia):
     assert len({answer.link.link_id for answer in answers}) == 1
 
 
-async def test_an_account_of_somebody_else_is_told_only_with_the_code(store, people, mia):
-    holder = await registered(people, account=an_account("taken"))
+async def test_an_account_of_somebody_else_is_told_only_with_the_code(store, people, links, mia):
+    holder = await created(people)
+    await linked(links, holder.person_id, an_account("taken"))
     verification = await started(store, mia, an_account("taken"))
 
+    with pytest.raises(VerificationFailed):
+        await store.confirm(an_attempt(verification, WRONG))
     for _ in range(2):
         with pytest.raises(LinkTaken) as raised:
             await store.confirm(an_attempt(verification))
@@ -209,19 +220,40 @@ async def test_an_account_of_somebody_else_is_told_only_with_the_code(store, peo
     assert holder.person_id not in str(raised.value)
 
 
-async def test_a_link_of_ones_own_becomes_verified(store, people, mia):
+async def test_the_right_code_merges_whoever_was_only_registered(store, people, mia):
+    holder = await registered(people, account=an_account("theirs"))
+    verification = await started(store, mia, an_account("theirs"))
+    attempt = an_attempt(verification)
+
+    first = await store.confirm(attempt)
+    of_the_seam = await store.confirm(attempt)
+    of_the_client = await store.confirm(an_attempt(verification))
+
+    assert (first.link.link_id, first.link.verified) == (holder.link_id, True)
+    assert first.link.verification_method == "code"
+    assert (first.merge.source_person_id, first.merge.target_person_id, first.merge.reason) == (
+        holder.person_id, mia, "link"
+    )  # fmt: skip
+    assert of_the_seam == first
+    assert (of_the_client.link, of_the_client.created) == (first.link, False)
+    assert (await person_of(people, holder.person_id)).person_ids == [mia, holder.person_id]
+
+
+async def test_a_link_of_ones_own_becomes_verified(store, links, mia):
     account = an_account()
-    own = await people.link(mia, account, verified=False, link_id=ids.new())
+    own = await linked(links, mia, account)
     verification = await started(store, mia, account)
 
-    linked = await store.confirm(an_attempt(verification))
+    confirmed = await store.confirm(an_attempt(verification))
 
-    assert (linked.link.link_id, linked.link.verified) == (own.link.link_id, True)
-    assert not linked.created
+    assert (confirmed.link.link_id, confirmed.link.verified) == (own.link.link_id, True)
+    assert (confirmed.created, confirmed.merge) == (False, None)
 
 
-async def test_a_new_start_ends_the_one_before(store, people, mia, admin):
+async def test_a_new_start_ends_the_one_before(store, people, admin):
     alias, max_ = (await registered(people)).person_id, (await registered(people)).person_id
+    # Whoever was only registered would become part of who has proof.
+    mia = (await created(people)).person_id
     await merge(admin, alias, mia)
     account = an_account()
 

@@ -80,7 +80,10 @@ async def test_a_wrong_code_is_told_with_the_tries_that_are_left(identity):
 
 
 async def test_starting_tells_nothing_about_who_holds_an_account(identity):
-    held = (await identity.RegisterPerson(a_request("@Mia", platform="telegram"))).identity
+    held = (await identity.CreatePerson(pb.CreatePersonRequest())).person
+    await identity.LinkIdentity(
+        pb.LinkIdentityRequest(person_id=held.person_id, platform="telegram", platform_id="@Mia")
+    )
     max_ = await somebody(identity)
 
     of_taken = await identity.StartLinkVerification(a_start(max_))

@@ -13,36 +13,13 @@ T = TypeVar("T")
 
 
 async def merge(admin: Any, source: str, target: str) -> None:
-    """Make somebody, with everyone merged into them, an alias: what a merge does and locks."""
-    await _hold(admin, source, target)
-    await admin.execute(
-        """WITH target AS (SELECT root_id FROM identity.identity_registry WHERE person_id = $2)
-           UPDATE identity.identity_registry p
-           SET root_id = target.root_id,
-               merged_into = CASE WHEN p.person_id = $1 THEN $2 ELSE p.merged_into END
-           FROM target WHERE p.root_id = $1""",
-        source,
-        target,
-    )
+    """Merge two people over an administrator's connection, in its transaction if it has one."""
+    await admin.execute("SELECT identity.merge_persons($1, $2, $3, '')", ids.new(), source, target)
 
 
 async def unmerge(admin: Any, source: str) -> None:
-    """Undo that, for somebody into whom nobody was merged."""
-    await _hold(admin, source)
-    await admin.execute(
-        """UPDATE identity.identity_registry SET root_id = person_id, merged_into = NULL
-           WHERE person_id = $1""",
-        source,
-    )
-
-
-async def _hold(admin: Any, *person_ids: str) -> None:
-    await admin.execute(
-        """SELECT FROM identity.identity_registry WHERE person_id IN (
-               SELECT root_id FROM identity.identity_registry WHERE person_id = ANY ($1))
-           ORDER BY person_id FOR NO KEY UPDATE""",
-        list(person_ids),
-    )
+    """Take the merge back by which somebody is an alias."""
+    await admin.execute("SELECT identity.unmerge_persons(NULL, $1, $2)", source, ids.new())
 
 
 async def a_group(store: GroupStore, *person_ids: str, **changes: Any) -> Group:
