@@ -20,6 +20,14 @@ BATCH_ITEMS = Histogram(
     buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000),
 )  # fmt: skip
 BATCH_WAITING = Gauge("kith_batch_waiting", "Requests waiting for the next batch.", ["batcher"])
+LISTENER_PROOF_AGE = Gauge(
+    "kith_listener_proof_age_seconds",
+    "How old the last proof is that no notification is missing; +Inf while there is none.",
+    ["channel"],
+)
+LISTENER_LOST = Counter(
+    "kith_listener_lost_total", "How often a listener lost its connection.", ["channel"]
+)
 
 
 def serve(bind: Bind) -> Bind:

@@ -10,12 +10,13 @@ import uvicorn
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
+async def serving(app: Any, *, websockets: bool = False) -> AsyncIterator[str]:
     """The base URL of the app while the block runs."""
+    ws = "websockets-sansio" if websockets else "none"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         server = uvicorn.Server(
-            uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", ws="none")
+            uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", ws=ws)
         )
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serve = asyncio.create_task(server.serve(sockets=[listener]))

@@ -1,4 +1,5 @@
 """A stand-in for PostgREST over a real database: `POST /rest/v1/rpc/<function>`, no more.
+Beside it, where Supabase has it, stands `Postgrest.realtime`.
 
 It does what PostgREST does with a call, as SDK-recorded wire has it: the schema from
 `Content-Profile`, arguments by name out of the JSON body with the types of the function,
@@ -19,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.support.http import serving
+from tests.support.realtime import Realtime
 
 KEY = "sb_secret_for_tests_only"
 
@@ -36,14 +38,16 @@ class Postgrest:
         self.faults: deque[Response] = deque()
         self.calls: list[str] = []
         self.url = ""
-        self.app = Starlette(routes=[Route("/rest/v1/rpc/{function}", self._rpc, methods=["POST"])])
+        self.realtime = Realtime(KEY)
+        rest = Route("/rest/v1/rpc/{function}", self._rpc, methods=["POST"])
+        self.app = Starlette(routes=[rest, *self.realtime.routes])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
         """The URL of a Supabase whose REST this is."""
         async with (
             asyncpg.create_pool(self._url, min_size=0, max_size=8) as self._pool,
-            serving(self.app) as url,
+            serving(self.app, websockets=True) as url,
         ):
             yield url
 

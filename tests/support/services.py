@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import grpc
 
-from svckit import serve, sql
+from svckit import serve, stores
 from svckit.addresses import Bind
 from svckit.calls import DEFAULT_BOUNDS, Bounds
 from svckit.stores import Store
@@ -19,8 +19,8 @@ async def store_of(database: Database, schema: str) -> AsyncIterator[Store]:
     async def prepared() -> None:
         """The test's database comes migrated."""
 
-    async with sql.open_pool(database.url(f"kith_{schema}")) as pool:
-        yield Store(sql.AsyncpgFunctions(pool, schema), prepared)
+    async with stores.open_direct(database.url(f"kith_{schema}"), schema, prepared) as store:
+        yield store
 
 
 @asynccontextmanager
