@@ -2,6 +2,7 @@
 
 import uvloop
 
+from identity_svc import cache
 from identity_svc.adapters.sql_consent import SqlConsentStore
 from identity_svc.adapters.sql_erasure import SqlErasureStore
 from identity_svc.adapters.sql_groups import SqlGroupStore
@@ -10,6 +11,7 @@ from identity_svc.adapters.sql_merges import SqlMergeStore
 from identity_svc.adapters.sql_people import SqlIdentityStore
 from identity_svc.adapters.sql_sessions import SqlSessionStore
 from identity_svc.adapters.sql_verification import SqlVerificationStore
+from identity_svc.cache import IdentityCache
 from identity_svc.domain import DOMAIN
 from identity_svc.presence import Presence
 from identity_svc.servicers.consent import Consents
@@ -25,15 +27,18 @@ from identity_svc.sweeping import Sweeper
 from kith.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
 from svckit import logs, serve, settings
 from svckit.combining import combined
+from svckit.listener import NoNotices
 from svckit.stores import Store, open_store
 
 SERVICE = identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"].full_name
 
 
-def assemble(store: Store) -> serve.Service:
+def assemble(store: Store, cache_entries: int = cache.DEFAULT_ENTRIES) -> serve.Service:
     """The service over a store."""
     store_of_people = SqlIdentityStore(store.functions)
-    people = People(store_of_people, Presence(store_of_people))
+    notices = store.listen(cache.CHANNEL) if cache_entries else NoNotices()
+    identities = IdentityCache(store_of_people, notices, most=cache_entries)
+    people = People(store_of_people, Presence(store_of_people), identities)
     erasures = SqlErasureStore(store.functions)
     sessions = SqlSessionStore(store.functions)
     verifications = SqlVerificationStore(store.functions)
@@ -75,7 +80,7 @@ async def main() -> None:
     chosen = settings.load(Settings, "identity")
     logs.configure("identity", chosen.log_level)
     async with open_store(chosen, "identity_svc", "identity") as store:
-        await serve.run(assemble(store), chosen)
+        await serve.run(assemble(store, chosen.cache_entries), chosen)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import orjson
 
+from identity_svc.cache import IdentityCache
 from identity_svc.domain import DOMAIN
 from identity_svc.domain.links import LinkPlace
 from identity_svc.domain.people import (
@@ -29,11 +30,12 @@ from svckit.batcher import Batcher, Size
 class People:
     """Single calls and batches go through the same batchers, one for each hot method."""
 
-    def __init__(self, store: IdentityStore, presence: Presence) -> None:
+    def __init__(self, store: IdentityStore, presence: Presence, cache: IdentityCache) -> None:
         self._store = store
         self._presence = presence
+        self._cache = cache
         self._register: Batcher[Registration, Registered] = Batcher(
-            "identity.register", store.register, measure=_size_of_registration
+            "identity.register", self._register_and_forget, measure=_size_of_registration
         )
         self._resolve: Batcher[Account, Identity] = Batcher(
             "identity.resolve", self._resolve_and_note, measure=_size_of_account
@@ -136,13 +138,15 @@ class People:
     async def ResolveIdentity(
         self, request: pb.ResolveIdentityRequest, context: rpc.Context
     ) -> pb.ResolveIdentityResponse:
-        return wire.from_resolved(await self._resolve.submit(links.to_account(request)))
+        account = links.to_account(request)
+        identity = self._known(account) or await self._resolve.submit(account)
+        return wire.from_resolved(identity)
 
     async def BatchResolveIdentities(
         self, request: pb.BatchResolveIdentitiesRequest, context: rpc.Context
     ) -> pb.BatchResolveIdentitiesResponse:
         requests = fields.batch(request.requests, "requests")
-        outcomes = await batches.answer_each(requests, links.to_account, self._resolve.submit_all)
+        outcomes = await batches.answer_each(requests, links.to_account, self._resolve_all)
         return pb.BatchResolveIdentitiesResponse(
             results=[
                 pb.ResolveIdentityResult(error=rpc.status_of(outcome, DOMAIN))
@@ -175,8 +179,32 @@ class People:
             links=map(links.from_link, page), next_page_token=token
         )
 
+    async def _register_and_forget(self, registrations: Sequence[Registration]) -> list[Registered]:
+        outcomes = await self._store.register(registrations)
+        # Everybody is told of decisions that were filled in; who asks here next need not wait.
+        self._cache.forget(
+            outcome.identity.person_id
+            for registration, outcome in zip(registrations, outcomes, strict=True)
+            if registration.consent and not outcome.created
+        )
+        return outcomes
+
+    def _known(self, account: Account) -> Identity | None:
+        """Who holds an account as far as the cache knows; they were seen just now."""
+        identity = self._cache.get(account)
+        if identity is not None:
+            self._presence.seen((identity.person_id,))
+        return identity
+
+    async def _resolve_all(self, accounts: Sequence[Account]) -> list[Identity | BaseException]:
+        """One answer each, in order: what is known at once, all else in one go."""
+        known = [self._known(account) for account in accounts]
+        asked = [account for account, identity in zip(accounts, known, strict=True) if not identity]
+        answers = iter(await self._resolve.submit_all(asked) if asked else ())
+        return [identity or next(answers) for identity in known]
+
     async def _resolve_and_note(self, accounts: Sequence[Account]) -> list[Identity | LinkNotFound]:
-        outcomes = await self._store.resolve(accounts)
+        outcomes = await self._cache.resolve(accounts)
         self._presence.seen(
             outcome.person_id for outcome in outcomes if isinstance(outcome, Identity)
         )
