@@ -12,7 +12,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import events, floors, idle, kith, subscriptions
+from bench import events, floors, identity, idle, kith, subscriptions
 from bench.measure import Figures
 from tests.support.up import RunningKith, kith_up
 
@@ -32,6 +32,7 @@ class Section(Protocol):
 SECTIONS: dict[str, Section] = {
     "idle": idle,
     "floors": floors,
+    "identity": identity,
     "kith": kith,
     "events": events,
     "subscriptions": subscriptions,

@@ -1,4 +1,4 @@
-"""Messages, identities and searches, measured from outside of their processes."""
+"""Messages and searches, measured from outside of their processes."""
 
 import asyncio
 import json
@@ -12,7 +12,6 @@ from typing import Any
 import grpc
 
 from bench.measure import CALLERS, Figures, closed_loop
-from kith.identity.v1 import identity_service_pb2, identity_service_pb2_grpc
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2, knowledge_service_pb2_grpc
 from tests.support.up import RunningKith
 
@@ -22,23 +21,15 @@ VERBS = ("was lost near", "belongs to", "was painted by", "is older than", "was 
 NAMES = ("Amina", "Jonas", "Mei", "Rahul", "Sofia", "Tomás", "Yuki", "Zeynep")
 
 
-RATIOS = (
-    ("ResolveIdentity, 64 callers", "floor: empty RPC in the kit, 64 callers"),
-    ("POST /v1/messages, 64 callers (wrk)", "floor: empty RPC in the kit, 64 callers"),
-)
+RATIOS = (("POST /v1/messages, 64 callers (wrk)", "floor: empty RPC in the kit, 64 callers"),)
 
 
 async def rows(running: RunningKith) -> AsyncIterator[tuple[str, Figures]]:
-    """Messages, resolving and searching."""
+    """Messages and searches."""
     for callers in CALLERS:
         yield (
             f"POST /v1/messages, {callers} callers (wrk)",
             await messages(running.gateway, callers),
-        )
-    for callers in CALLERS:
-        yield (
-            f"ResolveIdentity, {callers} callers",
-            await resolves(running.address("identity"), callers),
         )
     async for name, found in searches(running.address("knowledge")):
         yield name, found
@@ -63,17 +54,6 @@ async def messages(gateway: str, callers: int, seconds: int = 6) -> Figures:
     if summary["errors"]:
         raise RuntimeError(f"{summary['errors']} of {summary['requests']} messages failed")
     return Figures(summary["requests"] / summary["seconds"], summary["p50"], summary["p99"])
-
-
-async def resolves(address: str, callers: int) -> Figures:
-    """`ResolveIdentity` of one known person."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub = identity_service_pb2_grpc.IdentityServiceStub(channel)
-        await stub.RegisterPerson(
-            identity_service_pb2.RegisterPersonRequest(platform="web", platform_id="bench")
-        )
-        request = identity_service_pb2.ResolveIdentityRequest(platform="web", platform_id="bench")
-        return await closed_loop(lambda: stub.ResolveIdentity(request), callers=callers)
 
 
 async def searches(address: str) -> AsyncIterator[tuple[str, Figures]]:
