@@ -279,7 +279,7 @@ class IdentityServiceServicer:
 
     def ResolveIdentity(self, request, context):
         """ResolveIdentity answers who holds a platform id now. NOT_FOUND, LINK_NOT_FOUND
-        where nobody does.
+        where nobody does. A change may be missing from answers for up to a second.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -60,7 +60,7 @@ class IdentityServiceStub:
     """UpdatePerson changes metadata by JSON merge patch (RFC 7396)."""
     ResolveIdentity: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.ResolveIdentityRequest, _identity_service_pb2.ResolveIdentityResponse]
     """ResolveIdentity answers who holds a platform id now. NOT_FOUND, LINK_NOT_FOUND
-    where nobody does.
+    where nobody does. A change may be missing from answers for up to a second.
     """
     BatchResolveIdentities: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.BatchResolveIdentitiesRequest, _identity_service_pb2.BatchResolveIdentitiesResponse]
     """BatchResolveIdentities answers independent questions, each with its own result."""
@@ -197,7 +197,7 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """UpdatePerson changes metadata by JSON merge patch (RFC 7396)."""
     ResolveIdentity: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.ResolveIdentityRequest, _identity_service_pb2.ResolveIdentityResponse]  # type: ignore[assignment]
     """ResolveIdentity answers who holds a platform id now. NOT_FOUND, LINK_NOT_FOUND
-    where nobody does.
+    where nobody does. A change may be missing from answers for up to a second.
     """
     BatchResolveIdentities: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.BatchResolveIdentitiesRequest, _identity_service_pb2.BatchResolveIdentitiesResponse]  # type: ignore[assignment]
     """BatchResolveIdentities answers independent questions, each with its own result."""
@@ -379,7 +379,7 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.ResolveIdentityResponse, _abc.Awaitable[_identity_service_pb2.ResolveIdentityResponse]]:
         """ResolveIdentity answers who holds a platform id now. NOT_FOUND, LINK_NOT_FOUND
-        where nobody does.
+        where nobody does. A change may be missing from answers for up to a second.
         """
 
     @_abc_1.abstractmethod
