@@ -46,13 +46,13 @@ def assemble(store: Store, cache_entries: int = cache.DEFAULT_ENTRIES) -> serve.
     servicer = combined(
         identity_service_pb2_grpc.IdentityServiceServicer,
         people,
-        Links(SqlLinkStore(store.functions)),
-        Merges(SqlMergeStore(store.functions)),
-        Consents(SqlConsentStore(store.functions)),
-        Verification(verifications),
+        Links(SqlLinkStore(store.functions), identities),
+        Merges(SqlMergeStore(store.functions), identities),
+        Consents(SqlConsentStore(store.functions), identities),
+        Verification(verifications, identities),
         Groups(SqlGroupStore(store.functions)),
         Sessions(sessions),
-        Erasures(erasures),
+        Erasures(erasures, identities),
     )
 
     async def prepare() -> None:

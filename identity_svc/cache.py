@@ -129,7 +129,7 @@ class IdentityCache:
         if payload == EVERYTHING:
             self.flush()
         else:
-            self.forget(payload.split(","))
+            self.forget((payload,))
 
     def _keep(self, identity: Identity, read: _Read) -> None:
         if not self._most:

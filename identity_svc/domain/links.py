@@ -38,6 +38,11 @@ class Linked:
     created: bool
     merge: Merge | None
 
+    @property
+    def changed_ids(self) -> tuple[str, ...]:
+        """Of the link and the people that it may have changed."""
+        return (self.link.link_id, *(self.merge.person_ids if self.merge else ()))
+
 
 class LinkPlace(NamedTuple):
     """Where a page of links ended; links are listed by these two, oldest first."""

@@ -82,6 +82,11 @@ class Merge:
     unmerged_at: datetime | None
     reason: str
 
+    @property
+    def person_ids(self) -> tuple[str, str]:
+        """Both."""
+        return (self.source_person_id, self.target_person_id)
+
 
 @dataclass(frozen=True, slots=True)
 class MergedPerson:

@@ -1,10 +1,11 @@
 -- Notices for those who keep answers to "who holds this account": each names, on the channel
--- `kith_identity`, what an answer hangs on and what has changed: ids with commas between, of
--- people as they were and are (root_id) and of links; `*` is everything.
+-- `kith_identity`, the id that an answer hangs on and that has changed: that of a link, or of
+-- a person as they were until then (root_id); `*` is everything.
 --
--- An answer holds a link, the person it leads to, and what the people who are this person
--- decided. Whatever changes it changes a link, or a row whose root is that person, before or
--- after; so these ids find every answer, whoever else changes what at the same time.
+-- An answer is made of a link and the row of the person whose link it is, and names both, the
+-- latter by its root_id; what people who are one decided is in each of their rows. So whatever
+-- changes an answer changes one of the two rows, and what the row said before is the name under
+-- which the answer is kept, whoever else changes what at the same time.
 -- A notice makes commits wait for one another, so there is none for what is written all the
 -- time and is in no answer: being seen, metadata, registering, confirming.
 
@@ -14,21 +15,16 @@ DECLARE
     most CONSTANT int := 100;
     -- How many rows have been named in this transaction; forgotten at its end.
     named int := coalesce(nullif(current_setting('kith.changes_named', true), ''), '0')::int;
-    ids text;
 BEGIN
+    -- The same notice twice in a transaction is one.
     IF named >= most THEN
-        -- The same notice twice in a transaction is one.
         PERFORM pg_notify('kith_identity', '*');
-        RETURN NULL;
-    END IF;
-    PERFORM set_config('kith.changes_named', (named + 1)::text, true);
-    IF TG_TABLE_NAME = 'identity_links' THEN
-        ids := OLD.link_id;
     ELSE
-        SELECT string_agg(DISTINCT id::text, ',') INTO ids
-        FROM unnest(ARRAY[OLD.root_id, NEW.root_id]) id;
+        PERFORM set_config('kith.changes_named', (named + 1)::text, true);
+        PERFORM pg_notify('kith_identity', CASE TG_TABLE_NAME
+            WHEN 'identity_links' THEN to_jsonb(OLD) ->> 'link_id'
+            ELSE to_jsonb(OLD) ->> 'root_id' END);
     END IF;
-    PERFORM pg_notify('kith_identity', ids);
     RETURN NULL;
 END $$;
 
@@ -40,10 +36,6 @@ CREATE TRIGGER notify_changed AFTER UPDATE ON identity.identity_registry
     ) EXECUTE FUNCTION identity.notify_changed();
 CREATE TRIGGER notify_deleted AFTER DELETE ON identity.identity_registry
     FOR EACH ROW EXECUTE FUNCTION identity.notify_changed();
--- Somebody who is an alias from the start adds their decisions to another's.
-CREATE TRIGGER notify_inserted AFTER INSERT ON identity.identity_registry
-    FOR EACH ROW WHEN (NEW.root_id <> NEW.person_id)
-    EXECUTE FUNCTION identity.notify_changed();
 
 -- An answer that is still to be confirmed is nowhere kept, so confirming changes none.
 CREATE TRIGGER notify_changed AFTER UPDATE ON identity.identity_links

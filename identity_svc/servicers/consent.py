@@ -1,5 +1,6 @@
 """Consent: parse, ask the store, render."""
 
+from identity_svc.cache import IdentityCache
 from identity_svc.domain.consent import ConsentPlace
 from identity_svc.ports.consent import ConsentStore
 from identity_svc.wire import consent as wire
@@ -11,17 +12,19 @@ from svckit import fields, pages, rpc
 class Consents:
     """What people allow, and how it came to that."""
 
-    def __init__(self, store: ConsentStore) -> None:
+    def __init__(self, store: ConsentStore, cache: IdentityCache) -> None:
         self._store = store
+        self._cache = cache
 
     async def SetConsent(
         self, request: pb.SetConsentRequest, context: rpc.Context
     ) -> pb.SetConsentResponse:
+        person_id = fields.uuid(request.person_id, "person_id")
         consent = await self._store.set(
-            fields.uuid(request.person_id, "person_id"),
-            wire.to_decisions(request),
-            source=wire.to_source(request),
+            person_id, wire.to_decisions(request), source=wire.to_source(request)
         )
+        # By an alias this finds nothing, and the notice has to tell.
+        self._cache.forget([person_id])
         return pb.SetConsentResponse(consent=wire.from_consent(consent))
 
     async def GetConsent(

@@ -1,5 +1,6 @@
 """The part of IdentityService that records erasures."""
 
+from identity_svc.cache import IdentityCache
 from identity_svc.domain.places import Place
 from identity_svc.ports.erasure import ErasureStore
 from identity_svc.wire import erasure as wire
@@ -12,8 +13,9 @@ from svckit.errors import InvalidRequest
 class Erasures:
     """What is to be erased, and how far that has come."""
 
-    def __init__(self, store: ErasureStore) -> None:
+    def __init__(self, store: ErasureStore, cache: IdentityCache) -> None:
         self._store = store
+        self._cache = cache
 
     async def StartErasure(
         self, request: pb.StartErasureRequest, context: rpc.Context
@@ -21,6 +23,7 @@ class Erasures:
         started = await self._store.start(
             fields.uuid(request.person_id, "person_id"), erasure_id=ids.new()
         )
+        self._cache.forget(started.erasure.subject_ids)
         return pb.StartErasureResponse(
             erasure=wire.from_erasure(started.erasure), started=started.started
         )

@@ -1,6 +1,7 @@
 """Links: parse, ask the store, render."""
 
 from identity_svc import metrics
+from identity_svc.cache import IdentityCache
 from identity_svc.domain.links import LinkPlace
 from identity_svc.ports.links import LinkStore
 from identity_svc.wire import links as wire
@@ -12,8 +13,9 @@ from svckit import fields, ids, pages, rpc
 class Links:
     """Tenures of platform ids."""
 
-    def __init__(self, store: LinkStore) -> None:
+    def __init__(self, store: LinkStore, cache: IdentityCache) -> None:
         self._store = store
+        self._cache = cache
 
     async def LinkIdentity(
         self, request: pb.LinkIdentityRequest, context: rpc.Context
@@ -26,6 +28,7 @@ class Links:
             link_id=ids.new(),
             merge_id=ids.new(),
         )
+        self._cache.forget(linked.changed_ids)
         if linked.merge:
             metrics.MERGES.labels("linked").inc()
         return wire.from_linked(linked)
@@ -36,6 +39,7 @@ class Links:
         link = await self._store.unlink(
             fields.uuid(request.person_id, "person_id"), fields.uuid(request.link_id, "link_id")
         )
+        self._cache.forget([link.link_id])
         return pb.UnlinkIdentityResponse(link=wire.from_link(link))
 
     async def ListLinks(

@@ -1,6 +1,7 @@
 """The part of IdentityService that verifies links."""
 
 from identity_svc import metrics
+from identity_svc.cache import IdentityCache
 from identity_svc.domain.verification import (
     VerificationExpired,
     VerificationFailed,
@@ -17,8 +18,9 @@ from svckit import rpc
 class Verification:
     """Codes are made and hashed here; the store gets hashes."""
 
-    def __init__(self, store: VerificationStore) -> None:
+    def __init__(self, store: VerificationStore, cache: IdentityCache) -> None:
         self._store = store
+        self._cache = cache
 
     async def StartLinkVerification(
         self, request: pb.StartLinkVerificationRequest, context: rpc.Context
@@ -44,6 +46,7 @@ class Verification:
         except VerificationExpired:
             metrics.VERIFICATIONS.labels("expired").inc()
             raise
+        self._cache.forget(linked.changed_ids)
         metrics.VERIFICATIONS.labels("confirmed").inc()
         if linked.merge:
             metrics.MERGES.labels("linked").inc()

@@ -135,7 +135,8 @@ async def test_a_change_of_the_person_or_the_link_is_let_go_of_and_nobody_elses(
 ):
     mia, max_ = await kept(cache, store), await kept(cache, store)
 
-    told.notice(f"someone else,{name} of {mia.platform_id}")
+    told.notice("someone else")
+    told.notice(f"{name} of {mia.platform_id}")
 
     assert cache.get(mia) is None
     assert cache.get(max_) is not None
@@ -203,7 +204,8 @@ async def test_what_a_read_is_told_is_bounded(cache, store, told, monkeypatch):
     store.add(account)
     reading = asyncio.create_task(cache.resolve([account]))
     await store.has_read.wait()
-    told.notice(",".join(str(number) for number in range(6)))
+    for number in range(6):
+        told.notice(str(number))
     store.open.set()
     await reading
 

@@ -6,12 +6,17 @@ from typing import Any
 
 import pytest
 
+from identity_svc.adapters.sql_consent import SqlConsentStore
+from identity_svc.adapters.sql_erasure import SqlErasureStore
+from identity_svc.adapters.sql_links import SqlLinkStore
+from identity_svc.adapters.sql_merges import SqlMergeStore
 from identity_svc.adapters.sql_people import SqlIdentityStore
 from identity_svc.cache import CHANNEL
 from identity_svc.domain.people import Identity
 from svckit import ids, sql
 from tests.support.cluster import Database, administrator
-from tests.support.identity import a_registration, an_account, registered
+from tests.support.erasure import STAGES
+from tests.support.identity import a_registration, an_account, linked, registered
 
 DECIDE = "UPDATE identity.identity_registry SET consent_version = consent_version + 1"
 
@@ -53,9 +58,24 @@ async def told(database: Database) -> AsyncIterator[Told]:
 
 
 @pytest.fixture
-async def store(database: Database) -> AsyncIterator[SqlIdentityStore]:
+async def functions(database: Database) -> AsyncIterator[sql.SqlFunctions]:
     async with sql.open_pool(database.url("kith_identity")) as pool:
-        yield SqlIdentityStore(sql.AsyncpgFunctions(pool, "identity"))
+        yield sql.AsyncpgFunctions(pool, "identity")
+
+
+@pytest.fixture
+def store(functions: sql.SqlFunctions) -> SqlIdentityStore:
+    return SqlIdentityStore(functions)
+
+
+@pytest.fixture
+def links(functions: sql.SqlFunctions) -> SqlLinkStore:
+    return SqlLinkStore(functions)
+
+
+@pytest.fixture
+def merges(functions: sql.SqlFunctions) -> SqlMergeStore:
+    return SqlMergeStore(functions)
 
 
 @pytest.fixture
@@ -68,15 +88,16 @@ async def max_(store: SqlIdentityStore) -> Identity:
     return await registered(store)
 
 
-async def test_what_is_written_all_the_time_tells_nobody(store, told):
+async def test_what_is_written_all_the_time_tells_nobody(store, links, told):
     consenting = a_registration(consent={"messages": "granted"})
     outcomes = await store.register([a_registration(), consenting])
     await store.register([consenting])
     people = [outcome.identity.person_id for outcome in outcomes]
     await store.confirm([outcome.identity.link_id for outcome in outcomes])
+    # The first of an hour, which writes one more column.
     await store.touch(people)
     await store.update(people[0], {"name": "Mia"}, etag=None, new_etag=ids.new())
-    await store.link(people[0], an_account(), verified=True, link_id=ids.new())
+    await linked(links, people[0], verified=True)
 
     assert await told.so_far() == []
 
@@ -88,26 +109,48 @@ async def test_a_decision_is_told_by_the_persons_id(store, told, mia):
     assert await told.so_far() == [mia.person_id]
 
 
-async def test_a_merge_and_its_undoing_are_told_by_both_people(told, mia, max_):
-    both = {mia.person_id, max_.person_id}
-    for root in (max_.person_id, mia.person_id):
-        await told.execute(
-            f"UPDATE identity.identity_registry SET root_id = '{root}' "
-            f"WHERE person_id = '{mia.person_id}'"
-        )
-        [payload] = await told.so_far()
-        assert set(payload.split(",")) == both
+async def test_a_merge_and_its_undoing_are_told_by_whoever_was_the_person(
+    store, merges, told, mia, max_
+):
+    eva = await registered(store)
+    for source, target in ((mia, max_), (max_, eva)):
+        await merges.merge(source.person_id, target.person_id, reason="", merge_id=ids.new())
+        assert {source.person_id, target.person_id} == set(await told.so_far())
+    await merges.unmerge(merge_id=None, source_person_id=mia.person_id, unmerge_id=ids.new())
+
+    assert {mia.person_id, eva.person_id} == set(await told.so_far())
 
 
-async def test_a_decision_of_an_alias_is_told_by_who_they_are_now(told, mia, max_):
-    where = f"WHERE person_id = '{mia.person_id}'"
-    await told.execute(
-        f"UPDATE identity.identity_registry SET root_id = '{max_.person_id}' {where}"
-    )
+async def test_a_link_with_proof_tells_of_the_merge_and_of_the_link(links, told, mia, max_):
+    account = an_account(max_.platform_id)
+    made = await linked(links, mia.person_id, account, verified=True)
+
+    assert made.merge is not None
+    assert set(await told.so_far()) == {mia.person_id, max_.person_id, max_.link_id}
+
+
+async def test_a_decision_of_an_alias_is_told_by_who_they_are_now(
+    functions, merges, told, mia, max_
+):
+    await merges.merge(mia.person_id, max_.person_id, reason="", merge_id=ids.new())
     await told.so_far()
-    await told.execute(f"UPDATE identity.identity_registry SET consent_version = 5 {where}")
+    await SqlConsentStore(functions).set(mia.person_id, {"messages": "denied"}, source="")
 
     assert await told.so_far() == [max_.person_id]
+
+
+async def test_an_erasure_tells_of_links_that_end_and_of_all_that_goes(
+    functions, merges, told, mia, max_
+):
+    await merges.merge(mia.person_id, max_.person_id, reason="", merge_id=ids.new())
+    await told.so_far()
+    erasures = SqlErasureStore(functions)
+
+    erasure = (await erasures.start(mia.person_id, erasure_id=ids.new())).erasure
+    assert set(await told.so_far()) == {mia.link_id, max_.link_id}
+    for stage in STAGES:
+        await erasures.record(erasure.erasure_id, stage, erased={}, remaining={})
+    assert set(await told.so_far()) == {mia.link_id, max_.link_id, max_.person_id}
 
 
 @pytest.mark.parametrize(
@@ -121,24 +164,6 @@ async def test_a_link_that_ends_or_moves_is_told_by_its_id(change, told, mia, ma
     )
 
     assert await told.so_far() == [mia.link_id]
-
-
-async def test_what_is_deleted_is_told(told, mia):
-    await told.execute(f"DELETE FROM identity.identity_links WHERE link_id = '{mia.link_id}'")
-    assert await told.so_far() == [mia.link_id]
-    await told.execute(
-        f"DELETE FROM identity.identity_registry WHERE person_id = '{mia.person_id}'"
-    )
-    assert await told.so_far() == [mia.person_id]
-
-
-async def test_somebody_who_is_an_alias_from_the_start_is_told(told, mia):
-    await told.execute(
-        "INSERT INTO identity.identity_registry (person_id, root_id) "
-        f"VALUES ('{ids.new()}', '{mia.person_id}')"
-    )
-
-    assert await told.so_far() == [mia.person_id]
 
 
 @pytest.mark.parametrize(("table", "name"), [("registry", "person_id"), ("links", "link_id")])

@@ -259,6 +259,38 @@ async def test_without_a_listener_nothing_is_stale_for_more_than_a_second(databa
         assert await staleness([stub], whom, change, denies) <= STALE_SECONDS
 
 
+async def test_who_changes_something_sees_it_at_once_in_the_same_replica(database):
+    # Nobody tells this one.
+    async with a_replica(database, None) as (stub, _):
+        mia, max_ = await somebody(stub), await somebody(stub)
+
+        async def leads_to() -> str:
+            return str((await resolve(stub, mia)).person_id)
+
+        async def shows(call: Awaitable[Any], expected: str) -> None:
+            await call
+            assert await leads_to() == expected
+
+        proof = pb.LinkIdentityRequest(
+            person_id=max_.person_id, platform=mia.platform, platform_id=mia.platform_id,
+            verified=True,
+        )  # fmt: skip
+        both = {"source_person_id": mia.person_id, "target_person_id": max_.person_id}
+        parting = pb.UnmergePersonsRequest(source_person_id=mia.person_id)
+        denial = pb.SetConsentRequest(person_id=mia.person_id, purposes={"messages": DENIED})
+        assert await leads_to() == mia.person_id
+        await shows(stub.LinkIdentity(proof), max_.person_id)
+        await shows(stub.UnmergePersons(parting), mia.person_id)
+        await shows(stub.MergePersons(pb.MergePersonsRequest(**both)), max_.person_id)
+        await shows(stub.UnmergePersons(parting), mia.person_id)
+        await stub.SetConsent(denial)
+        assert denies(await resolve(stub, mia))
+        await stub.StartErasure(pb.StartErasureRequest(person_id=mia.person_id))
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await resolve(stub, mia)
+        assert raised.value.code() == grpc.StatusCode.NOT_FOUND
+
+
 async def test_a_decision_with_a_registration_is_seen_at_once_by_who_asks_there(replicas):
     [stub, _] = replicas
     registered = await stub.RegisterPerson(a_request())
