@@ -10,7 +10,6 @@ from event_svc.adapters.sql_retention import SqlDayStore
 from event_svc.adapters.sql_search import SqlSearchStore
 from event_svc.adapters.sql_stats import SqlStatsStore
 from event_svc.adapters.sql_subscriptions import SqlLogHistory
-from event_svc.adapters.wake_ups import wake_ups_of
 from event_svc.backfill import Backfill
 from event_svc.domain import DOMAIN
 from event_svc.intake import Intake
@@ -54,7 +53,7 @@ def assemble(
     intake = Intake(events)
     partitions = Partitions(events, days, retention_days=retention_days)
     backfill = Backfill(projections)
-    wake_ups = wake_ups_of(store.functions)
+    wake_ups = store.listen("kith_event_log", table="log_head")
     reader = LogReader(history, wake_ups, shown)
     followers = Subscriptions(history, reader, shown, heartbeat=heartbeat)
 
@@ -77,11 +76,9 @@ def assemble(
         await store.prepare()
         await partitions.keep()
         backfill.start()
-        wake_ups.keep()
 
     async def drain() -> None:
         await followers.drain()
-        await wake_ups.drain()
         await backfill.drain()
         await partitions.drain()
         await intake.drain()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -162,7 +163,7 @@ class LogReader:
             await self._publish(stretch)
             if not stretch.at_end:
                 continue
-            is_proved = clock() - self._wake_ups.proved_at < PROOF_SECONDS
+            is_proved = time.monotonic() - self._wake_ups.proved_at < PROOF_SECONDS
             if stretch.events:
                 pause = QUICK_POLL_SECONDS
                 await asyncio.sleep(BREATH_SECONDS)

@@ -61,7 +61,7 @@ class AsyncpgFunctions:
     """Functions called over a connection pool; see `open_pool`."""
 
     def __init__(self, pool: "asyncpg.Pool[Any]", schema: str) -> None:
-        self.pool = pool
+        self._pool = pool
         self._schema = schema
         self._statements: dict[tuple[str, ...], str] = {}
 
@@ -81,7 +81,7 @@ class AsyncpgFunctions:
         # TimeoutError is an OSError.
         lost = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
         try:
-            connection = await self.pool.acquire(timeout=CALL_SECONDS)
+            connection = await self._pool.acquire(timeout=CALL_SECONDS)
         except (asyncpg.PostgresError, *lost) as error:
             raise Unavailable("the store cannot be reached") from error
         try:
@@ -93,7 +93,7 @@ class AsyncpgFunctions:
         finally:
             # A connection that died fails once more when it goes back; the pool drops it.
             with contextlib.suppress(asyncpg.PostgresError, *lost):
-                await self.pool.release(connection)
+                await self._pool.release(connection)
 
 
 class RestFunctions:

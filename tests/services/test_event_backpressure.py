@@ -12,7 +12,6 @@ from event_svc import fan_out, tail
 from event_svc.__main__ import assemble
 from event_svc.adapters.sql_log import SqlEventStore
 from event_svc.adapters.sql_subscriptions import SqlLogHistory
-from event_svc.adapters.wake_ups import wake_ups_of
 from event_svc.domain.log import EventFilter
 from event_svc.domain.subscriptions import From, Mark
 from event_svc.log_reader import LogReader
@@ -50,15 +49,13 @@ class Parts:
 @asynccontextmanager
 async def assembled(database):
     async with store_of(database, "event") as store:
-        history, wake_ups = SqlLogHistory(store.functions), wake_ups_of(store.functions)
+        history, wake_ups = SqlLogHistory(store.functions), store.listen("kith_event_log")
         reader = LogReader(history, wake_ups, shown)
-        wake_ups.keep()
         parts = Parts(SqlEventStore(store.functions), reader, Subscriptions(history, reader, shown))
         try:
             yield parts
         finally:
             await parts.followers.drain()
-            await wake_ups.drain()
 
 
 async def test_what_is_new_is_read_once_for_all_subscribers(database):

@@ -4,19 +4,19 @@ import asyncio
 import random
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import Any
 
 import grpc
 import orjson
 import pytest
 
-import event_svc.__main__
 from event_svc import fan_out, tail
 from event_svc.__main__ import assemble
-from event_svc.adapters.wake_ups import ListenWakeUps
 from kith.event.v1 import event_pb2
 from kith.event.v1 import event_service_pb2 as pb
-from svckit import ids, serve
+from svckit import ids, serve, stores
 from svckit.addresses import Bind
+from svckit.listener import NoNotices
 from tests.support.cluster import administrator
 from tests.support.events import Stub, a_message, an_event, be_impatient, event_service, log_one
 from tests.support.refusals import refusal_of
@@ -149,7 +149,14 @@ async def test_what_takes_long_to_commit_is_never_passed_over(database):
 
 
 async def test_without_any_notification_it_takes_longer_and_nothing_is_lost(database, monkeypatch):
-    monkeypatch.setattr(event_svc.__main__, "wake_ups_of", lambda _: ListenWakeUps(None))
+    class Silence(NoNotices):
+        def __init__(self, *_: Any, **__: Any) -> None:
+            """Listens to nothing."""
+
+        async def close(self) -> None:
+            """Nothing to end."""
+
+    monkeypatch.setattr(stores, "PostgresNotices", Silence)
     async with replicas(database, 2) as services:
         subscribers = [Subscriber(lambda n=n: services[n]) for n in range(2)]
         async with Following(*subscribers) as following:
