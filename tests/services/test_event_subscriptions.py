@@ -164,7 +164,8 @@ async def test_a_position_that_retention_took_is_refused(events, database):
     async with administrator(database) as admin:
         await admin.execute("DELETE FROM event.event_log WHERE position <= 4")
         await admin.execute("UPDATE event.log_head SET expired_position = 4")
-        await admin.execute("UPDATE event.partitions SET first_position = 5")
+        statement = "UPDATE event.partitions SET first_position = 5 WHERE first_position = 1"
+        await admin.execute(statement)
 
     refusals = [
         await refusal_of(Stream(events, after_position=position).next()) for position in (0, 3)
