@@ -42,9 +42,11 @@ class SqlIdentityStore:
         self._sql = sql
 
     async def register(self, registrations: Sequence[Registration]) -> list[Registered]:
-        outcomes = await self._sql.call(
-            "register_persons", requests=[_request(registration) for registration in registrations]
-        )
+        with told_as({}):
+            outcomes = await self._sql.call(
+                "register_persons",
+                requests=[_request(registration) for registration in registrations],
+            )
         return [_registered.validate_python(outcome["ok"]) for outcome in outcomes]
 
     async def resolve(self, accounts: Sequence[Account]) -> list[Identity | LinkNotFound]:

@@ -128,7 +128,12 @@ BEGIN
     IF people IS NULL THEN
         RETURN false;
     END IF;
-    PERFORM identity.lock_for_change(people);
+    PERFORM identity.lock_roots(people);
+    -- An erasure (0012) that began meanwhile has ended their links: registered again, they are
+    -- somebody new.
+    IF EXISTS (SELECT FROM identity.erased_persons e WHERE e.person_id = ANY (people)) THEN
+        RAISE EXCEPTION USING ERRCODE = 'serialization_failure', MESSAGE = 'erased meanwhile';
+    END IF;
 
     -- The rows as they are now that they are locked.
     WITH asked AS MATERIALIZED (

@@ -22,6 +22,8 @@ BEGIN
     ) THEN
         RETURN NULL;
     END IF;
+    -- Else the person may be gone by the time when a link refers to them.
+    PERFORM identity.check_not_erasing(ARRAY[link_identity.person_id]);
 
     LOOP
         INSERT INTO identity.identity_links (

@@ -12,7 +12,7 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' SET enable_seqsc
 DECLARE
     person identity.identity_registry;
 BEGIN
-    -- Of whom erasures keep nothing but the id (0013), that id is never anybody's again.
+    -- Of whom erasures keep nothing but the id (0012), that id is never anybody's again.
     PERFORM identity.check_not_erasing(ARRAY[create_person.person_id]);
     WITH created AS (
         INSERT INTO identity.identity_registry (

@@ -9,20 +9,14 @@ import grpc
 import pytest
 
 from kith.identity.v1 import identity_service_pb2 as pb
-from tests.support.cluster import Database, administrator
-from tests.support.forest import assert_sound
-from tests.support.identity import DENIED, GRANTED, Stub, a_request, identity_service
+from tests.support.cluster import Database
+from tests.support.identity import DENIED, GRANTED, Stub, a_request, sound_replicas
 
 
 @pytest.fixture
 async def stubs(database: Database) -> AsyncIterator[list[Stub]]:
-    """Two replicas; the store is sound when they stop."""
-    async with identity_service(database) as one, identity_service(database) as two:
-        yield [one, two]
-    async with administrator(database) as admin:
-        await assert_sound(admin)
-        deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-        assert await admin.fetchval(deadlocks) == 0
+    async with sound_replicas(database) as replicas:
+        yield replicas
 
 
 async def register(stub: Stub, platform_id: str | None = None, **changes: Any) -> pb.Identity:

@@ -15,7 +15,8 @@ from identity_svc.ports.people import IdentityStore
 from kith.identity.v1 import identity_service_pb2 as pb
 from kith.identity.v1 import identity_service_pb2_grpc, person_pb2
 from svckit import ids, structs
-from tests.support.cluster import Database
+from tests.support.cluster import Database, administrator
+from tests.support.forest import assert_sound
 from tests.support.services import channel_to, running
 
 Stub = identity_service_pb2_grpc.IdentityServiceStub
@@ -90,3 +91,14 @@ async def identity_service(database: Database) -> AsyncIterator[Stub]:
     """One instance of the service over a database, behind a channel of its own."""
     async with running(assemble, database, "identity") as address, channel_to(address) as channel:
         yield Stub(channel)
+
+
+@asynccontextmanager
+async def sound_replicas(database: Database) -> AsyncIterator[list[Stub]]:
+    """Two replicas; when they stop the store is sound, and nobody has waited in a circle."""
+    async with identity_service(database) as one, identity_service(database) as two:
+        yield [one, two]
+    async with administrator(database) as admin:
+        await assert_sound(admin)
+        deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        assert await admin.fetchval(deadlocks) == 0

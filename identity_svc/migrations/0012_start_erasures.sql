@@ -64,15 +64,28 @@ BEGIN
     END IF;
 END $$;
 
+-- Also for a call that is repeated when the person it made is gone. After the row is there:
+-- it may have waited for the erasure that deletes the one before.
+CREATE FUNCTION identity.refuse_erased() RETURNS trigger
+LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
+BEGIN
+    PERFORM identity.check_not_erasing(ARRAY[NEW.person_id]);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER refuse_erased AFTER INSERT ON identity.identity_registry
+    FOR EACH ROW EXECUTE FUNCTION identity.refuse_erased();
+
+CREATE FUNCTION identity.root_of(person_id uuid) RETURNS uuid
+LANGUAGE sql STABLE SET search_path = '' AS $$
+    SELECT p.root_id FROM identity.identity_registry p WHERE p.person_id = root_of.person_id
+$$;
+
 -- Every id of the person as they are now, in key order; NULL for nobody.
 CREATE FUNCTION identity.ids_of_person(person_id uuid) RETURNS uuid[]
 LANGUAGE sql STABLE SET search_path = '' AS $$
     SELECT array_agg(p.person_id ORDER BY p.person_id)
     FROM identity.identity_registry p
-    WHERE p.root_id = (
-        SELECT r.root_id FROM identity.identity_registry r
-        WHERE r.person_id = ids_of_person.person_id
-    )
+    WHERE p.root_id = identity.root_of(ids_of_person.person_id)
 $$;
 
 -- As before, and nothing about who is being erased changes any more.
@@ -111,18 +124,22 @@ CREATE FUNCTION identity.hold_for_erasure(person_id uuid) RETURNS uuid[]
 LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
+    root uuid;
     people uuid[];
     links uuid[];
 BEGIN
     LOOP
         BEGIN
+            root := identity.root_of(hold_for_erasure.person_id);
             people := identity.ids_of_person(hold_for_erasure.person_id);
             links := identity.links_to_end(people);
             PERFORM FROM identity.identity_links l
             WHERE l.link_id = ANY (links) ORDER BY l.link_id FOR NO KEY UPDATE;
             PERFORM FROM identity.identity_registry p
-            WHERE p.person_id = ANY (people) AND p.person_id = p.root_id FOR UPDATE;
-            IF people IS NOT DISTINCT FROM identity.ids_of_person(hold_for_erasure.person_id)
+            WHERE p.person_id = root FOR UPDATE;
+            -- The same people may have another root by now.
+            IF root IS NOT DISTINCT FROM identity.root_of(hold_for_erasure.person_id)
+                AND people IS NOT DISTINCT FROM identity.ids_of_person(hold_for_erasure.person_id)
                 AND links IS NOT DISTINCT FROM identity.links_to_end(people)
             THEN
                 RETURN people;

@@ -1,10 +1,6 @@
 -- The steps of an erasure, the last of which erases what identity itself holds.
 -- ZI027: a step was recorded before the step that it follows.
 
--- Else whoever is deleted would be looked for in every row, as somebody's target.
-CREATE INDEX identity_registry_merged
-    ON identity.identity_registry (merged_into) WHERE merged_into IS NOT NULL;
-
 -- What identity holds of people, by kind: counted anew after they were erased, by another
 -- way than what erases.
 CREATE FUNCTION identity.held_of(person_ids uuid[]) RETURNS jsonb
@@ -37,21 +33,27 @@ LANGUAGE sql STABLE SET search_path = '' AS $$
     )
 $$;
 
--- Deletes it, referring rows before those they refer to; answers how much by kind.
+-- Deletes it, referring rows before those they refer to; answers how much by kind. What
+-- several people share is locked in key order, since they may be erased at once.
 CREATE FUNCTION identity.erase_people(person_ids uuid[]) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
+    links uuid[] := ARRAY(
+        SELECT l.link_id FROM identity.identity_links l
+        WHERE l.person_id = ANY (erase_people.person_ids)
+    );
     erased jsonb := '{}';
     deleted bigint;
 BEGIN
     -- By their links, too: where linking merged people, the link is another's than who asked.
     DELETE FROM identity.link_verifications v
-    WHERE v.person_id = ANY (erase_people.person_ids)
-       OR v.link_id = ANY (ARRAY(
-           SELECT l.link_id FROM identity.identity_links l
-           WHERE l.person_id = ANY (erase_people.person_ids)
-       ));
+    WHERE v.verification_id = ANY (ARRAY(
+        SELECT o.verification_id FROM identity.link_verifications o
+        WHERE o.person_id = ANY (erase_people.person_ids) OR o.link_id = ANY (links)
+        ORDER BY o.verification_id
+        FOR UPDATE
+    ));
     GET DIAGNOSTICS deleted = ROW_COUNT;
     erased := erased || jsonb_build_object('verifications', deleted);
     DELETE FROM identity.onboarding_sessions s WHERE s.person_id = ANY (erase_people.person_ids);
@@ -63,18 +65,27 @@ BEGIN
     DELETE FROM identity.consent_history c WHERE c.person_id = ANY (erase_people.person_ids);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     erased := erased || jsonb_build_object('consent_changes', deleted);
-    DELETE FROM identity.merges g
+
+    PERFORM FROM identity.merges g
     WHERE g.source_person_id = ANY (erase_people.person_ids)
        OR g.target_person_id = ANY (erase_people.person_ids)
-       OR g.link_id = ANY (ARRAY(
-           SELECT l.link_id FROM identity.identity_links l
-           WHERE l.person_id = ANY (erase_people.person_ids)
-       ));
+       OR g.link_id = ANY (links)
+    ORDER BY g.merge_id FOR UPDATE;
+    DELETE FROM identity.merges g
+    WHERE g.source_person_id = ANY (erase_people.person_ids)
+       OR g.target_person_id = ANY (erase_people.person_ids);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     erased := erased || jsonb_build_object('merges', deleted);
+    -- Others stay one whom a link of theirs had joined.
+    UPDATE identity.merges g SET link_id = NULL WHERE g.link_id = ANY (links);
+
     DELETE FROM identity.identity_links l WHERE l.person_id = ANY (erase_people.person_ids);
     GET DIAGNOSTICS deleted = ROW_COUNT;
     erased := erased || jsonb_build_object('links', deleted);
+    -- Aliases first: whoever is about to be refused may refer to one, and wait for the root.
+    PERFORM FROM identity.identity_registry p
+    WHERE p.person_id = ANY (erase_people.person_ids)
+    ORDER BY p.merged_into IS NULL, p.person_id FOR UPDATE;
     -- All at once: they refer to one another.
     DELETE FROM identity.identity_registry p WHERE p.person_id = ANY (erase_people.person_ids);
     GET DIAGNOSTICS deleted = ROW_COUNT;

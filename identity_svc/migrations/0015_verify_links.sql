@@ -90,10 +90,15 @@ BEGIN
         );
         moment := clock_timestamp();
         UPDATE identity.link_verifications v SET expires_at = moment
-        WHERE v.person_id = ANY (people)
-          AND v.platform = start_link_verification.platform
-          AND v.platform_id = start_link_verification.platform_id
-          AND v.expires_at > moment;
+        WHERE v.verification_id = ANY (ARRAY(
+            SELECT o.verification_id FROM identity.link_verifications o
+            WHERE o.person_id = ANY (people)
+              AND o.platform = start_link_verification.platform
+              AND o.platform_id = start_link_verification.platform_id
+              AND o.expires_at > moment
+            ORDER BY o.verification_id
+            FOR UPDATE
+        ));
 
         PERFORM identity.lock_for_change(ARRAY[start_link_verification.person_id]);
         INSERT INTO identity.link_verifications (
