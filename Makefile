@@ -17,7 +17,7 @@ PIP := $(BIN)/pip --disable-pip-version-check -q
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help run demo test system soak gen format lint breaking bench check lock contract
+.PHONY: help run demo test system soak gen format lint breaking bench eval check lock contract
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ breaking: .venv/.stamp ## Refuse contract changes that break clients of the last
 
 contract: .venv/.stamp ## Make today's contract the one that `breaking` compares with
 	@$(BIN)/buf build protos -o protos/contract.binpb
+
+eval: .venv/.stamp ## Measure what search finds, by mode
+	@$(BIN)/python -m evaluation $(ARGS)
 
 bench: .venv/.stamp ## Measure, beside the floors of the same run
 	@$(BIN)/python -m bench $(ARGS)

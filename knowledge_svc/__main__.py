@@ -11,6 +11,7 @@ from knowledge_svc.domain import DOMAIN
 from knowledge_svc.domain.items import space_of
 from knowledge_svc.indexer import Indexer, Pace
 from knowledge_svc.ingest import Ingest
+from knowledge_svc.kin import Kin
 from knowledge_svc.ports.items import Embedder, VectorIndex
 from knowledge_svc.search import Search
 from knowledge_svc.servicers.items import Items
@@ -31,7 +32,9 @@ def assemble(
     space = space_of(embedder.model, embedder.dimension)
     indexer = Indexer(queue, items, index, embedder, space, pace or Pace())
     ingest = Ingest(items, index, space, indexer.wake)
-    search = Search(items, queue, index, embedder, space, indexer.progressed)
+    # Whatever embeds texts: kin words are looked for with the model that is always there.
+    local = embedder if isinstance(embedder, WordLlamaEmbedder) else WordLlamaEmbedder()
+    search = Search(items, queue, index, embedder, Kin(local), space, indexer.progressed)
     servicer = combined(
         knowledge_service_pb2_grpc.KnowledgeServiceServicer, Items(items, ingest, search)
     )
@@ -40,7 +43,7 @@ def assemble(
         await store.prepare()
         space.ensure_is(await queue.ensure_space(space))
         await index.prepare(space)
-        await embedder.load()
+        await asyncio.gather(embedder.load(), local.load())
         indexer.start()
 
     async def drain() -> None:

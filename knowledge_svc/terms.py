@@ -10,7 +10,7 @@ import re
 import threading
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -37,10 +37,19 @@ def terms_of(text: str) -> Terms:
 
 
 def query_terms(text: str) -> list[str]:
-    """The terms to look for: the strong ones, or where there are none all of them."""
-    tokens = [token for _, tokens in _tokenised(text) for token in tokens]
+    """The terms to look for: the strong ones, or where there are none all of them.
+
+    Of a word's forms only the stem is asked for: one that counts under two terms would weigh
+    twice what another does.
+    """
+    tokens = [token for _, tokens in _tokenised(text, _asked) for token in tokens]
     strong = dict.fromkeys(term for term, weak in tokens if not weak)
     return list(strong or dict.fromkeys(term for term, _ in tokens))[:MOST_QUERY_TERMS]
+
+
+def is_common(term: str) -> bool:
+    """Whether a term is an English word too common to mean anything by itself."""
+    return term in _STOP_WORDS
 
 
 # A smallint; BM25 saturates long before.
@@ -115,11 +124,14 @@ _STEMMER = snowballstemmer.stemmer("english")
 _STEMMER_LOCK = threading.Lock()  # a stemmer holds the word it is at
 
 
-def _tokenised(text: str) -> Iterator[tuple[int, Sequence[Token]]]:
+def _tokenised(
+    text: str, of_word: Callable[[str], tuple[Token, ...]] | None = None
+) -> Iterator[tuple[int, Sequence[Token]]]:
     """Stretch by stretch, in order: how many words it counts for, and the terms it gives."""
+    of_word = of_word or _of_word
     if text.isascii():
         for word in _ASCII_TOKEN.findall(text.lower()):
-            yield 1, _of_word(word)
+            yield 1, of_word(word)
         return
     text = unicodedata.normalize("NFKC", text.translate(_INVISIBLE)).casefold()
     text = unicodedata.normalize("NFKC", text).translate(_DIGITS)
@@ -134,7 +146,7 @@ def _tokenised(text: str) -> Iterator[tuple[int, Sequence[Token]]]:
             case "emoji":
                 yield 1, _of_emoji(word)
             case _:
-                yield 1, _of_word(word)
+                yield 1, of_word(word)
 
 
 def _of_run(clusters: Sequence[str]) -> Sequence[Token]:
@@ -161,21 +173,35 @@ def _of_word(word: str) -> tuple[Token, ...]:
 
 
 def _analysed(word: str) -> tuple[Token, ...]:
-    if not word.isascii():
-        word = _folded(word)
     terms: dict[str, bool] = {}
-    parts = re.split("['\u2019]", word)
-    if len(parts) > 1:
-        # don't -> dont, don; l'amour -> lamour, amour.
-        parts = ["".join(parts), *(part for part in parts if len(part) > 1)]
-    elif re.search("[.,:]", word):
-        parts = [word, *re.split("[.,:]", word)]
-    for part in parts:
-        weak = part in _STOP_WORDS
+    for part in _parts(word):
         for form in (part, _ARABIC_ARTICLE.sub("", part), _stem(part)):
             for term, _ in _bounded(form):
-                terms.setdefault(term, weak)
+                terms.setdefault(term, part in _STOP_WORDS)
     return tuple(terms.items())
+
+
+def _asked(word: str) -> tuple[Token, ...]:
+    """One term for each part of a word that is asked for; the word as a whole if it has none."""
+    whole, *parts = _parts(word)
+    is_number = whole == word  # 10:30 is found as it stands.
+    return tuple(
+        (term, part in _STOP_WORDS)
+        for part in ([whole] if is_number or not parts else parts)
+        for term, _ in _bounded(_stem(_ARABIC_ARTICLE.sub("", part)))
+    )
+
+
+def _parts(word: str) -> list[str]:
+    """A word, folded, and what it is made of: don't -> dont, don; l'amour -> lamour, amour."""
+    if not word.isascii():
+        word = _folded(word)
+    parts = re.split("['\u2019]", word)
+    if len(parts) > 1:
+        return ["".join(parts), *(part for part in parts if len(part) > 1)]
+    if re.search("[.,:]", word):
+        return [word, *re.split("[.,:]", word)]
+    return [word]
 
 
 _remembered = lru_cache(maxsize=100_000)(_analysed)

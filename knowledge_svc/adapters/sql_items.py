@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from knowledge_svc.domain.items import (
+    Beside,
     Candidate,
     Entry,
     Filter,
@@ -72,9 +73,15 @@ class SqlItemStore:
     async def finish_deletions(self, ids: Sequence[str], *, owner: str) -> None:
         await self._functions.call("finish_deletions", ids=[*ids], owner=owner)
 
-    async def search_words(self, terms: Sequence[str], chosen: Filter, *, limit: int) -> WordHits:
+    async def scope_terms(self, chosen: Filter) -> list[str] | None:
+        terms: list[str] | None = await self._functions.call("scope_terms", filter=chosen.as_json())
+        return terms
+
+    async def find_by_words(
+        self, words: Sequence[Mapping[str, float]], chosen: Filter, *, limit: int
+    ) -> WordHits:
         found = await self._functions.call(
-            "search_words", terms=[*terms], filter=chosen.as_json(), most=limit
+            "find_by_words", words=[*words], filter=chosen.as_json(), most=limit
         )
         return WordHits(dict(found["hits"]), found["weights"])
 
@@ -84,13 +91,29 @@ class SqlItemStore:
         )
         return ids
 
-    async def read(
-        self, ids: Sequence[str], chosen: Filter, weights: Mapping[str, Any] | None
+    async def weigh(
+        self,
+        ids: Sequence[str],
+        chosen: Filter,
+        weights: Mapping[str, Any] | None,
+        *,
+        reach: int,
     ) -> list[Candidate]:
         rows = await self._functions.call(
-            "read_candidates", ids=[*ids], filter=chosen.as_json(), weights=weights
+            "weigh_candidates",
+            ids=[*ids],
+            filter=chosen.as_json(),
+            weights=weights,
+            reach=reach,
         )
-        return [Candidate(Item(**row["item"]), row["keyword"]) for row in rows]
+        return [
+            Candidate(knowledge_id, keyword, [Beside(*other) for other in beside])
+            for knowledge_id, keyword, beside in rows
+        ]
+
+    async def read(self, ids: Sequence[str]) -> dict[str, Item]:
+        rows = await self._functions.call("read_items", ids=[*ids])
+        return {row["knowledge_id"]: Item(**row) for row in rows}
 
 
 def _request(entry: Entry) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,14 @@ class WordLlamaEmbedder:
             return _embed(self._model, cut)
         return await asyncio.to_thread(_embed, self._model, cut)
 
+    def of_words(self, words: Sequence[str]) -> Any:
+        """A row of length 1 for each word, of zeros where it has nothing to embed."""
+        import numpy
 
+        return numpy.asarray(_embed(self._model, words), dtype=numpy.float32)
+
+
+@lru_cache(maxsize=1)
 def _load() -> Any:
     import wordllama
 

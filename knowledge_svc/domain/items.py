@@ -275,20 +275,51 @@ class WordHits:
     weights: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """An item that fits the filter, with its BM25 where it has any of the words."""
-
-    item: Item
-    keyword: float | None
-
-
 class Mode(Enum):
     """What a search goes by."""
 
     HYBRID = "hybrid"
     SEMANTIC = "semantic"
     KEYWORD = "keyword"
+
+
+# Fewer candidates than this from one side may miss what both together would put first.
+_LEAST_CANDIDATES = 60
+
+
+@dataclass(frozen=True)
+class Question:
+    """A search. `seconds` is what is left for it, `at_least` what it must see."""
+
+    query: str
+    mode: Mode
+    filter: Filter
+    limit: int
+    at_least: Sequence[Write]
+    seconds: float
+
+    @property
+    def candidates(self) -> int:
+        """How many candidates each side looks for at first."""
+        return self.limit if self.mode is Mode.KEYWORD else max(2 * self.limit, _LEAST_CANDIDATES)
+
+
+@dataclass(frozen=True)
+class Beside:
+    """An item of the same conversation: how far away, and its BM25 where it has a word."""
+
+    knowledge_id: str
+    distance: int
+    keyword: float | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An item that fits the filter, its BM25 where it has a word, and what stands beside it."""
+
+    knowledge_id: str
+    keyword: float | None
+    beside: Sequence[Beside] = ()
 
 
 @dataclass(frozen=True)
@@ -299,6 +330,7 @@ class Hit:
     score: float
     keyword: float | None
     semantic: float | None
+    conversation: float | None = None
 
 
 @dataclass(frozen=True)

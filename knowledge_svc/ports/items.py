@@ -65,18 +65,40 @@ class ItemStore(Protocol):
         """Last step, after the vectors are gone: forget those of the items that `owner` holds."""
         ...
 
-    async def search_words(self, terms: Sequence[str], chosen: Filter, *, limit: int) -> WordHits:
-        """The best items by BM25 among those that fit; all that have a term may be found."""
+    async def scope_terms(self, chosen: Filter) -> Sequence[str] | None:
+        """Every term of the items that fit; None where these are too many to look at."""
+        ...
+
+    async def find_by_words(
+        self, words: Sequence[Mapping[str, float]], chosen: Filter, *, limit: int
+    ) -> WordHits:
+        """The best items by BM25 among those that fit; all that have a word may be found.
+
+        A word is its forms, each with the share that it counts for; the word itself has a
+        share of 1. Among very many items the words themselves are all that counts.
+        """
         ...
 
     async def matching_ids(self, chosen: Filter, *, most: int) -> Sequence[str] | None:
         """The ids of all items that fit; None where they are more than `most`."""
         ...
 
-    async def read(
-        self, ids: Sequence[str], chosen: Filter, weights: Mapping[str, Any] | None
+    async def weigh(
+        self,
+        ids: Sequence[str],
+        chosen: Filter,
+        weights: Mapping[str, Any] | None,
+        *,
+        reach: int,
     ) -> Sequence[Candidate]:
-        """Those of the items that are there and fit, scored by the weights of a word search."""
+        """Those of the items that are there and fit, scored by the weights of a word search.
+
+        Each comes with what fits beside it in its conversation, `reach` items to either side.
+        """
+        ...
+
+    async def read(self, ids: Sequence[str]) -> Mapping[str, Item]:
+        """Those of the items that are there, by id."""
         ...
 
 
@@ -172,5 +194,15 @@ class Embedder(Protocol):
 
         Of a very long text the beginning counts. Raises Unavailable while the model cannot
         be reached; any other error is the texts' own.
+        """
+        ...
+
+
+class WordVectors(Protocol):
+    """Vectors of single words, near where the words mean much the same."""
+
+    def of_words(self, words: Sequence[str]) -> Any:
+        """A matrix with a row of length 1 for each word; it takes time, and may be called in
+        a thread.
         """
         ...

@@ -8,8 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
-from knowledge_svc.domain.items import Filter, Found, Hit, Item, Mode, NewItem, Place, Stored, Write
-from knowledge_svc.search import Question
+from knowledge_svc.domain.items import (
+    Filter,
+    Found,
+    Hit,
+    Item,
+    Mode,
+    NewItem,
+    Place,
+    Question,
+    Stored,
+    Write,
+)
 from svckit import fields, ids, pages, structs
 from svckit.errors import InvalidRequest
 

@@ -233,8 +233,9 @@ async def test_an_item_is_hidden_from_the_first_step_of_its_deletion_on(store):
     with pytest.raises(KnowledgeNotFound):
         await store.get(entry.item.knowledge_id)
     assert await contents(store) == []
-    assert not (await store.search_words(["going"], Filter(), limit=5)).scores
-    assert await store.read([entry.item.knowledge_id], Filter(), None) == []
+    assert not (await store.find_by_words([{"going": 1.0}], Filter(), limit=5)).scores
+    assert await store.weigh([entry.item.knowledge_id], Filter(), None, reach=0) == []
+    assert await store.read([entry.item.knowledge_id]) == {}
     [same_content] = await store.store([an_entry("going", subject_id=ANN)])
     assert same_content.outcome == "created"
 
@@ -324,13 +325,13 @@ async def test_a_filter_means_the_same_in_lists_searches_and_reads(store, chosen
     await store.store([a, b])
     by_id = {entry.item.knowledge_id: entry.item.content for entry in (a, b)}
 
-    found = await store.search_words(["a", "b"], chosen, limit=5)
-    read = await store.read(list(by_id), chosen, None)
+    found = await store.find_by_words([{"a": 1.0}, {"b": 1.0}], chosen, limit=5)
+    weighed = await store.weigh(list(by_id), chosen, None, reach=0)
     matching = await store.matching_ids(chosen, most=5)
 
     assert await contents(store, chosen) == fitting
     assert [by_id[one] for one in found.scores] == fitting
-    assert [candidate.item.content for candidate in read] == fitting
+    assert [by_id[candidate.knowledge_id] for candidate in weighed] == fitting
     assert matching is not None
     assert [by_id[one] for one in matching] == fitting
 

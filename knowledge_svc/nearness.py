@@ -1,0 +1,79 @@
+"""Which items are near a question in meaning, looked for further and further."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from knowledge_svc.domain.items import Mode, Question, Space
+from knowledge_svc.ports.items import (
+    MOST_IDS,
+    MOST_MATCHES,
+    Embedder,
+    ItemStore,
+    Purpose,
+    VectorIndex,
+)
+from svckit import logs
+from svckit.errors import Unavailable
+
+log = logs.get(__name__)
+
+_OVERFETCH = 4
+
+
+class Nearness:
+    """The items near one question; each `look` goes further than the one before."""
+
+    def __init__(
+        self,
+        items: ItemStore,
+        index: VectorIndex,
+        embedder: Embedder,
+        space: Space,
+        question: Question,
+        *,
+        until: float,
+    ) -> None:
+        self._items = items
+        self._index = index
+        self._embedder = embedder
+        self._space = space
+        self._question = question
+        self._until = until
+        self._vector: Sequence[float] | None = None
+        self._ids: Sequence[str] | None = None
+        self._asked = 0
+        self.similarities: Mapping[str, float] = {}
+        self.are_all = question.mode is Mode.KEYWORD
+        self.failed = False
+
+    async def look(self) -> None:
+        """Find some, or more; a failure is noted and leaves what was found."""
+        if self.are_all:
+            return
+        try:
+            async with asyncio.timeout_at(self._until):
+                await self._look()
+        except Exception as error:
+            known = isinstance(error, Unavailable | TimeoutError)
+            log.warning("no search by meaning", why=str(error), exc_info=None if known else error)
+            self.failed = self._asked == 0
+            self.are_all = True
+
+    async def _look(self) -> None:
+        question = self._question
+        narrow = question.filter.narrowing
+        if self._vector is None:
+            [self._vector] = await self._embedder.embed([question.query], Purpose.QUERY)
+            if narrow != question.filter:
+                # Few items fit what no index can narrow by: then those alone are compared.
+                self._ids = await self._items.matching_ids(question.filter, most=MOST_IDS)
+        if not any(self._vector) or self._ids == []:
+            self.are_all = True
+            return
+        asked = min(self._asked * _OVERFETCH or question.candidates, MOST_MATCHES)
+        matches = await self._index.nearest(
+            self._space.name, self._vector, limit=asked, narrow=narrow, ids=self._ids
+        )
+        self._asked = asked
+        self.similarities = {match.knowledge_id: match.similarity for match in matches}
+        self.are_all = len(matches) < asked or asked == MOST_MATCHES
