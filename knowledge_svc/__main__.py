@@ -6,13 +6,15 @@ from kith.knowledge.v1 import knowledge_service_pb2, knowledge_service_pb2_grpc
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
+from knowledge_svc.adapters.sql_searching import SqlSearchStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.domain import DOMAIN
 from knowledge_svc.domain.items import space_of
 from knowledge_svc.indexer import Indexer, Pace
 from knowledge_svc.ingest import Ingest
-from knowledge_svc.kin import Kin
 from knowledge_svc.ports.items import Embedder, VectorIndex
+from knowledge_svc.ports.searching import Reranker
+from knowledge_svc.reranking import Reranking
 from knowledge_svc.search import Search
 from knowledge_svc.servicers.items import Items
 from knowledge_svc.settings import Settings
@@ -24,7 +26,11 @@ SERVICE = knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"].
 
 
 def assemble(
-    store: Store, embedder: Embedder, index: VectorIndex, pace: Pace | None = None
+    store: Store,
+    embedder: Embedder,
+    index: VectorIndex,
+    pace: Pace | None = None,
+    reranker: Reranker | None = None,
 ) -> serve.Service:
     """The service over a store, an embedder and a vector index."""
     items = SqlItemStore(store.functions)
@@ -34,7 +40,10 @@ def assemble(
     ingest = Ingest(items, index, space, indexer.wake)
     # Whatever embeds texts: kin words are looked for with the model that is always there.
     local = embedder if isinstance(embedder, WordLlamaEmbedder) else WordLlamaEmbedder()
-    search = Search(items, queue, index, embedder, Kin(local), space, indexer.progressed)
+    search = Search(
+        SqlSearchStore(store.functions), queue, index, embedder, local, space,
+        indexer.progressed, Reranking(reranker),
+    )  # fmt: skip
     servicer = combined(
         knowledge_service_pb2_grpc.KnowledgeServiceServicer, Items(items, ingest, search)
     )

@@ -3,15 +3,10 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from knowledge_svc.domain.items import Mode, Question, Space
-from knowledge_svc.ports.items import (
-    MOST_IDS,
-    MOST_MATCHES,
-    Embedder,
-    ItemStore,
-    Purpose,
-    VectorIndex,
-)
+from knowledge_svc.domain.items import Space
+from knowledge_svc.domain.searching import Mode, Question
+from knowledge_svc.ports.items import MOST_IDS, MOST_MATCHES, Embedder, Purpose, VectorIndex
+from knowledge_svc.ports.searching import SearchStore
 from svckit import logs
 from svckit.errors import Unavailable
 
@@ -25,7 +20,7 @@ class Nearness:
 
     def __init__(
         self,
-        items: ItemStore,
+        store: SearchStore,
         index: VectorIndex,
         embedder: Embedder,
         space: Space,
@@ -33,7 +28,7 @@ class Nearness:
         *,
         until: float,
     ) -> None:
-        self._items = items
+        self._store = store
         self._index = index
         self._embedder = embedder
         self._space = space
@@ -66,11 +61,11 @@ class Nearness:
             [self._vector] = await self._embedder.embed([question.query], Purpose.QUERY)
             if narrow != question.filter:
                 # Few items fit what no index can narrow by: then those alone are compared.
-                self._ids = await self._items.matching_ids(question.filter, most=MOST_IDS)
+                self._ids = await self._store.matching_ids(question.filter, most=MOST_IDS)
         if not any(self._vector) or self._ids == []:
             self.are_all = True
             return
-        asked = min(self._asked * _OVERFETCH or question.candidates, MOST_MATCHES)
+        asked = min(self._asked * _OVERFETCH or question.nearest, MOST_MATCHES)
         matches = await self._index.nearest(
             self._space.name, self._vector, limit=asked, narrow=narrow, ids=self._ids
         )

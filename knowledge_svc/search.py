@@ -1,29 +1,29 @@
 """Finds items by words and by meaning: one word search and one vector search, side by side."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from knowledge_svc import metrics, ranking
-from knowledge_svc.domain.items import (
-    Candidate,
+from knowledge_svc.domain.items import Item, Space, Write
+from knowledge_svc.domain.searching import (
     Found,
     Hit,
+    Many,
     Mode,
+    Neighbour,
     Question,
+    Scored,
     SemanticSearchUnavailable,
-    Space,
-    WordHits,
-    Write,
 )
-from knowledge_svc.kin import Kin
 from knowledge_svc.nearness import Nearness
-from knowledge_svc.ports.items import Embedder, IndexQueue, ItemStore, VectorIndex
+from knowledge_svc.ports.items import Embedder, IndexQueue, VectorIndex
+from knowledge_svc.ports.searching import SearchStore, WordVectors
+from knowledge_svc.reranking import Reranking
+from knowledge_svc.scopes import Scope, Scopes
 from knowledge_svc.terms import query_terms
 
 # How often it is asked whether a write that another replica may index is done.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
-
-_NO_WORDS = WordHits({}, None)
 
 
 class Search:
@@ -31,40 +31,52 @@ class Search:
 
     def __init__(
         self,
-        items: ItemStore,
+        store: SearchStore,
         queue: IndexQueue,
         index: VectorIndex,
         embedder: Embedder,
-        kin: Kin,
+        words: WordVectors,
         space: Space,
         progressed: Callable[[float], Awaitable[None]],
+        reranking: Reranking,
     ) -> None:
-        self._items = items
+        self._store = store
+        self._scopes = Scopes(store, words)
         self._queue = queue
         self._index = index
         self._embedder = embedder
-        self._kin = kin
         self._space = space
         self._progressed = progressed
+        self._reranking = reranking
 
     async def search(self, question: Question) -> Found:
         """The hits, best first, equal ones in order of id."""
+        self._reranking.ensure_possible(question)
         # What is kept back is for the search itself and for the answer's way home.
         kept_back = min(1.0, question.seconds / 4)
         end = asyncio.get_running_loop().time() + question.seconds
         pending = await self._wait_for(question.at_least, until=end - kept_back)
         with metrics.SEARCH_SECONDS.labels(question.mode.value).time():
             nearness = Nearness(
-                self._items, self._index, self._embedder, self._space,
+                self._store, self._index, self._embedder, self._space,
                 question, until=end - kept_back / 2,
             )  # fmt: skip
-            words, _ = await asyncio.gather(self._by_words(question), nearness.look())
-            if nearness.failed and question.mode is Mode.SEMANTIC:
-                raise SemanticSearchUnavailable
-            hits = await self._hits(question, words, nearness)
+            match question.mode:
+                case Mode.SEMANTIC:
+                    best, items = await self._by_meaning(question, nearness)
+                case Mode.KEYWORD:
+                    best, items = await self._read(question, await self._by_words(question))
+                case Mode.HYBRID:
+                    best, items = await self._read(
+                        question, await self._by_both(question, nearness)
+                    )
+            best, is_reranked = await self._reranking.applied(
+                question, best, items, until=end - kept_back / 4
+            )
+            hits = await self._hits(question, best, items)
         if nearness.failed:
             metrics.DEGRADED.inc()
-        return Found(hits, pending, nearness.failed)
+        return Found(hits, pending, nearness.failed, is_reranked)
 
     async def _wait_for(self, writes: Sequence[Write], *, until: float) -> Sequence[Write]:
         """Those of the writes that were not indexed in time."""
@@ -78,42 +90,104 @@ class Search:
             pause = min(2 * pause, _LONGEST_PAUSE)
         return writes
 
-    async def _by_words(self, question: Question) -> WordHits:
-        terms = [] if question.mode is Mode.SEMANTIC else query_terms(question.query)
-        if not terms:
-            return _NO_WORDS
-        vocabulary = None
-        if question.mode is Mode.HYBRID:
-            vocabulary = await self._items.scope_terms(question.filter)
-        words = await self._kin.forms(terms, vocabulary)
-        return await self._items.find_by_words(words, question.filter, limit=question.candidates)
-
-    async def _hits(self, question: Question, words: WordHits, nearness: Nearness) -> Sequence[Hit]:
-        if question.mode is Mode.KEYWORD:
-            scored = ranking.by_words(words)
-        else:
-            candidates = await self._weigh(question, words, nearness)
-            scored = ranking.ranked(question.mode, candidates, words, nearness.similarities)
-        best = scored[: question.limit]
-        items = await self._items.read([one.knowledge_id for one in best]) if best else {}
-        return [
-            Hit(items[one.knowledge_id], one.score, one.keyword, one.semantic, one.conversation)
-            for one in best
-            if one.knowledge_id in items
-        ]
-
-    async def _weigh(
-        self, question: Question, words: WordHits, nearness: Nearness
-    ) -> Sequence[Candidate]:
-        """The candidates of both sides that fit the whole filter, enough of them for a page."""
-        reach = ranking.REACH if question.mode is Mode.HYBRID else 0
+    async def _by_meaning(
+        self, question: Question, nearness: Nearness
+    ) -> tuple[Sequence[Scored], Mapping[str, Item]]:
+        """The nearest that fit, looked for further and further until they fill the page."""
+        await nearness.look()
+        if nearness.failed:
+            raise SemanticSearchUnavailable
         while True:
-            near = nearness.similarities
-            found = list(dict.fromkeys([*words.scores, *near]))
-            if not found:
-                return []
-            candidates = await self._items.weigh(found, question.filter, words.weights, reach=reach)
-            fitting = sum(candidate.knowledge_id in near for candidate in candidates)
-            if fitting >= question.limit or nearness.are_all:
-                return candidates
+            near = ranking.by_meaning(nearness.similarities)
+            best, items = await self._read(question, near)
+            if len(best) >= question.depth or nearness.are_all:
+                return best, items
             await nearness.look()
+
+    async def _by_words(self, question: Question) -> Sequence[Scored]:
+        asked = query_terms(question.query)
+        if not asked:
+            return []
+        scope, many = await self._scopes.look_over(question.filter, asked, most=question.candidates)
+        if scope is None:
+            scores = many.scores if many else {}
+            return [Scored(one, score, keyword=score) for one, score in scores.items()]
+        return ranking.by_words(scope, ranking.Words(scope, asked), question.depth)
+
+    async def _by_both(self, question: Question, nearness: Nearness) -> Sequence[Scored]:
+        asked = query_terms(question.query)
+        (scope, many), _ = await asyncio.gather(
+            self._scopes.look_over(question.filter, asked, most=question.candidates),
+            nearness.look(),
+        )
+        if many:
+            scope = await self._surroundings(question, many, nearness)
+        elif scope:
+            await self._fill(question, scope, nearness)
+        if not scope:
+            return []
+        kinship = await scope.kinship(asked)
+        words = ranking.Words(scope, asked, kinship, many)
+        return ranking.fused(
+            scope, words, nearness.similarities, self._embedder.calibration, question.depth
+        )
+
+    async def _fill(self, question: Question, scope: Scope, nearness: Nearness) -> None:
+        """Look for near ones until enough of them are in the scope."""
+        while not nearness.are_all:
+            if sum(one in scope.places for one in nearness.similarities) >= question.depth:
+                return
+            await nearness.look()
+
+    async def _surroundings(self, question: Question, many: Many, nearness: Nearness) -> Scope:
+        """Of many items those that words or meaning found and that fit, enough of them for a
+        page, and what stands beside them.
+        """
+        while True:
+            near = list(nearness.similarities)[: question.candidates]
+            found = list(dict.fromkeys([*many.scores, *near]))
+            passages = await self._store.surroundings(found, question.filter, reach=ranking.REACH)
+            known = {passage.knowledge_id for passage in passages}
+            fitting = len(known.intersection(near))
+            if fitting >= question.depth or nearness.are_all:
+                return await self._scopes.of(passages)
+            await nearness.look()
+
+    async def _read(
+        self, question: Question, scored: Sequence[Scored]
+    ) -> tuple[Sequence[Scored], Mapping[str, Item]]:
+        """A page of those that are there and fit, with their items."""
+        least = question.min_score
+        if least is not None and not question.rerank:
+            scored = [one for one in scored if one.score >= least]
+        items: dict[str, Item] = {}
+        start, step = 0, question.depth
+        while start < len(scored) and len(items) < question.depth:
+            part = [one.knowledge_id for one in scored[start : start + step]]
+            items |= await self._store.read(part, question.filter)
+            start, step = start + step, 4 * step
+        best = [one for one in scored if one.knowledge_id in items]
+        return best[: question.depth], items
+
+    async def _hits(
+        self, question: Question, best: Sequence[Scored], items: Mapping[str, Item]
+    ) -> Sequence[Hit]:
+        best = best[: question.limit]
+        beside: dict[str, list[Neighbour]] = {one.knowledge_id: [] for one in best}
+        if question.expand and best:
+            shown = set(beside)
+            ids = list(beside)
+            found = await self._store.beside(ids, question.filter, reach=question.expand)
+            # Nothing is shown twice: neither hits nor what stands beside two of them.
+            for one in sorted(found, key=lambda one: (abs(one.distance), ids.index(one.hit_id))):
+                if one.item.knowledge_id not in shown:
+                    shown.add(one.item.knowledge_id)
+                    beside[one.hit_id].append(one)
+        return [
+            Hit(
+                items[one.knowledge_id],
+                one,
+                sorted(beside[one.knowledge_id], key=lambda other: other.distance),
+            )
+            for one in best
+        ]

@@ -1,11 +1,9 @@
 """Items over the SQL functions of schema `knowledge`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from knowledge_svc.domain.items import (
-    Beside,
-    Candidate,
     Entry,
     Filter,
     IdempotencyConflict,
@@ -13,7 +11,6 @@ from knowledge_svc.domain.items import (
     KnowledgeNotFound,
     Place,
     Stored,
-    WordHits,
 )
 from svckit.sql import SqlFunctions
 
@@ -72,48 +69,6 @@ class SqlItemStore:
 
     async def finish_deletions(self, ids: Sequence[str], *, owner: str) -> None:
         await self._functions.call("finish_deletions", ids=[*ids], owner=owner)
-
-    async def scope_terms(self, chosen: Filter) -> list[str] | None:
-        terms: list[str] | None = await self._functions.call("scope_terms", filter=chosen.as_json())
-        return terms
-
-    async def find_by_words(
-        self, words: Sequence[Mapping[str, float]], chosen: Filter, *, limit: int
-    ) -> WordHits:
-        found = await self._functions.call(
-            "find_by_words", words=[*words], filter=chosen.as_json(), most=limit
-        )
-        return WordHits(dict(found["hits"]), found["weights"])
-
-    async def matching_ids(self, chosen: Filter, *, most: int) -> list[str] | None:
-        ids: list[str] | None = await self._functions.call(
-            "matching_ids", filter=chosen.as_json(), most=most
-        )
-        return ids
-
-    async def weigh(
-        self,
-        ids: Sequence[str],
-        chosen: Filter,
-        weights: Mapping[str, Any] | None,
-        *,
-        reach: int,
-    ) -> list[Candidate]:
-        rows = await self._functions.call(
-            "weigh_candidates",
-            ids=[*ids],
-            filter=chosen.as_json(),
-            weights=weights,
-            reach=reach,
-        )
-        return [
-            Candidate(knowledge_id, keyword, [Beside(*other) for other in beside])
-            for knowledge_id, keyword, beside in rows
-        ]
-
-    async def read(self, ids: Sequence[str]) -> dict[str, Item]:
-        rows = await self._functions.call("read_items", ids=[*ids])
-        return {row["knowledge_id"]: Item(**row) for row in rows}
 
 
 def _request(entry: Entry) -> dict[str, Any]:

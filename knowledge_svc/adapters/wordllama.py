@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from knowledge_svc.ports.items import Purpose
+from knowledge_svc.ports.items import Calibration, Purpose
 
 MOST_CHARACTERS = 8_000
 
@@ -21,6 +21,8 @@ class WordLlamaEmbedder:
 
     model = "wordllama-l2-supercat"
     dimension = 256
+    # Measured by `make eval`'s tuning half: little changes from 0 to 0.1, and from 0.3 to 0.5.
+    calibration = Calibration(unrelated=0.05, weight=0.35)
 
     def __init__(self) -> None:
         self._model: Any = None

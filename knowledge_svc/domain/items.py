@@ -1,16 +1,15 @@
-"""Items, filters, spaces and hits, the rules on them, and this service's errors."""
+"""Items, filters and spaces, the rules on them, and this service's errors."""
 
 import hashlib
 import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Literal
 
 import orjson
 
-from svckit.errors import Conflict, NotFound, Unavailable
+from svckit.errors import Conflict, NotFound
 
 # Nobody's knowledge has the nil UUID for an owner.
 NOBODY = str(uuid.UUID(int=0))
@@ -37,15 +36,6 @@ class IdempotencyConflict(Conflict):
         super().__init__(
             f"item {knowledge_id} was stored with another body", knowledge_id=knowledge_id
         )
-
-
-class SemanticSearchUnavailable(Unavailable):
-    """The embedder or the vector index cannot be reached; words still find items."""
-
-    reason = "SEMANTIC_SEARCH_UNAVAILABLE"
-
-    def __init__(self) -> None:
-        super().__init__("search by meaning is not possible now; keyword search is")
 
 
 class SpaceMismatch(RuntimeError):
@@ -265,78 +255,3 @@ class Backlog:
 
     rows: int
     oldest_seconds: float
-
-
-@dataclass(frozen=True)
-class WordHits:
-    """What words found: BM25 by id, best first, and the weights to score other items by."""
-
-    scores: Mapping[str, float]
-    weights: Mapping[str, Any] | None
-
-
-class Mode(Enum):
-    """What a search goes by."""
-
-    HYBRID = "hybrid"
-    SEMANTIC = "semantic"
-    KEYWORD = "keyword"
-
-
-# Fewer candidates than this from one side may miss what both together would put first.
-_LEAST_CANDIDATES = 60
-
-
-@dataclass(frozen=True)
-class Question:
-    """A search. `seconds` is what is left for it, `at_least` what it must see."""
-
-    query: str
-    mode: Mode
-    filter: Filter
-    limit: int
-    at_least: Sequence[Write]
-    seconds: float
-
-    @property
-    def candidates(self) -> int:
-        """How many candidates each side looks for at first."""
-        return self.limit if self.mode is Mode.KEYWORD else max(2 * self.limit, _LEAST_CANDIDATES)
-
-
-@dataclass(frozen=True)
-class Beside:
-    """An item of the same conversation: how far away, and its BM25 where it has a word."""
-
-    knowledge_id: str
-    distance: int
-    keyword: float | None
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An item that fits the filter, its BM25 where it has a word, and what stands beside it."""
-
-    knowledge_id: str
-    keyword: float | None
-    beside: Sequence[Beside] = ()
-
-
-@dataclass(frozen=True)
-class Hit:
-    """An item found, and why."""
-
-    item: Item
-    score: float
-    keyword: float | None
-    semantic: float | None
-    conversation: float | None = None
-
-
-@dataclass(frozen=True)
-class Found:
-    """The answer to a search; `pending` are writes it should have seen and may not have."""
-
-    hits: Sequence[Hit]
-    pending: Sequence[Write] = ()
-    is_degraded: bool = False

@@ -1,12 +1,12 @@
 """What the service needs from outside: a store, a queue, a vector index, an embedder."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import Protocol
 
 from knowledge_svc.domain.items import (
     Backlog,
-    Candidate,
     Entry,
     Failure,
     Filter,
@@ -18,7 +18,6 @@ from knowledge_svc.domain.items import (
     Stored,
     Task,
     Vector,
-    WordHits,
     Write,
 )
 
@@ -63,42 +62,6 @@ class ItemStore(Protocol):
 
     async def finish_deletions(self, ids: Sequence[str], *, owner: str) -> None:
         """Last step, after the vectors are gone: forget those of the items that `owner` holds."""
-        ...
-
-    async def scope_terms(self, chosen: Filter) -> Sequence[str] | None:
-        """Every term of the items that fit; None where these are too many to look at."""
-        ...
-
-    async def find_by_words(
-        self, words: Sequence[Mapping[str, float]], chosen: Filter, *, limit: int
-    ) -> WordHits:
-        """The best items by BM25 among those that fit; all that have a word may be found.
-
-        A word is its forms, each with the share that it counts for; the word itself has a
-        share of 1. Among very many items the words themselves are all that counts.
-        """
-        ...
-
-    async def matching_ids(self, chosen: Filter, *, most: int) -> Sequence[str] | None:
-        """The ids of all items that fit; None where they are more than `most`."""
-        ...
-
-    async def weigh(
-        self,
-        ids: Sequence[str],
-        chosen: Filter,
-        weights: Mapping[str, Any] | None,
-        *,
-        reach: int,
-    ) -> Sequence[Candidate]:
-        """Those of the items that are there and fit, scored by the weights of a word search.
-
-        Each comes with what fits beside it in its conversation, `reach` items to either side.
-        """
-        ...
-
-    async def read(self, ids: Sequence[str]) -> Mapping[str, Item]:
-        """Those of the items that are there, by id."""
         ...
 
 
@@ -179,11 +142,25 @@ class Purpose(Enum):
     QUERY = "query"
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """What a model's cosines mean, so that ranking can set them beside words.
+
+    `unrelated` is about the cosine of a query and a text that have nothing to do with one
+    another, and counts as nothing. `weight` is what a cosine of 1 is worth, where an item that
+    has each word of the query once is worth 0.5: more for a model that tells meaning better.
+    """
+
+    unrelated: float
+    weight: float
+
+
 class Embedder(Protocol):
     """Texts to vectors of one model."""
 
     model: str
     dimension: int
+    calibration: Calibration
 
     async def load(self) -> None:
         """Do now what the first use would have to wait for; may be repeated."""
@@ -194,15 +171,5 @@ class Embedder(Protocol):
 
         Of a very long text the beginning counts. Raises Unavailable while the model cannot
         be reached; any other error is the texts' own.
-        """
-        ...
-
-
-class WordVectors(Protocol):
-    """Vectors of single words, near where the words mean much the same."""
-
-    def of_words(self, words: Sequence[str]) -> Any:
-        """A matrix with a row of length 1 for each word; it takes time, and may be called in
-        a thread.
         """
         ...

@@ -7,6 +7,7 @@ from knowledge_svc.ingest import Ingest
 from knowledge_svc.ports.items import ItemStore
 from knowledge_svc.search import Search
 from knowledge_svc.wire import items as wire
+from knowledge_svc.wire import searching
 from svckit import batches, fields, pages, rpc
 from svckit.calls import DEFAULT_SECONDS
 
@@ -73,8 +74,8 @@ class Items:
     ) -> pb.SearchKnowledgeResponse:
         remaining = context.time_remaining()
         seconds = DEFAULT_SECONDS if remaining is None else remaining
-        question = wire.to_question(request, seconds)
-        return wire.from_found(await self._search.search(question))
+        question = searching.to_question(request, seconds)
+        return searching.from_found(await self._search.search(question))
 
 
 def _result(outcome: Stored | BaseException) -> pb.StoreKnowledgeResult:

@@ -10,13 +10,9 @@ from typing import Any
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
 from knowledge_svc.domain.items import (
     Filter,
-    Found,
-    Hit,
     Item,
-    Mode,
     NewItem,
     Place,
-    Question,
     Stored,
     Write,
 )
@@ -26,18 +22,10 @@ from svckit.errors import InvalidRequest
 pb = knowledge_service_pb2
 
 CONTENT_BYTES = 32 << 10
-QUERY_BYTES = 8 << 10
 _SCOPE_BYTES = 512  # 128 characters
 _HASH_BYTES = 32
-_MOST_HITS = 100
 _MOST_REVISION = 2**53
 
-_MODES = {
-    pb.SEARCH_MODE_UNSPECIFIED: Mode.HYBRID,
-    pb.SEARCH_MODE_HYBRID: Mode.HYBRID,
-    pb.SEARCH_MODE_SEMANTIC: Mode.SEMANTIC,
-    pb.SEARCH_MODE_KEYWORD: Mode.KEYWORD,
-}
 _OUTCOMES = {
     "created": pb.STORE_OUTCOME_CREATED,
     "duplicate": pb.STORE_OUTCOME_DUPLICATE,
@@ -133,28 +121,6 @@ def page_token(last: Item, query: Mapping[str, Any]) -> str:
     return pages.token([last.occurred_at, last.knowledge_id], query)
 
 
-def to_question(request: pb.SearchKnowledgeRequest, seconds: float) -> Question:
-    """A search that has so many seconds."""
-    if request.mode not in _MODES:
-        raise InvalidRequest("mode", "is unknown")
-    if request.limit < 0:
-        raise InvalidRequest("limit", "must not be negative")
-    if len(request.at_least) > 100:
-        raise InvalidRequest(
-            "at_least", f"has {len(request.at_least)} values; at most 100 are allowed"
-        )
-    return Question(
-        query=fields.text(request.query, "query", most=QUERY_BYTES),
-        mode=_MODES[request.mode],
-        filter=to_filter(request.filter),
-        limit=min(request.limit or 10, _MOST_HITS),
-        at_least=[
-            to_write(token, f"at_least[{index}]") for index, token in enumerate(request.at_least)
-        ],
-        seconds=seconds,
-    )
-
-
 def index_token(write: Write) -> str:
     """The opaque name of a write: its item's id and its revision."""
     name = uuid.UUID(write.knowledge_id).bytes + write.revision.to_bytes(8, "big")
@@ -201,21 +167,4 @@ def from_item(item: Item) -> knowledge_pb2.Knowledge:
         created_at=fields.to_timestamp(item.created_at),
         index_state=_STATES[item.index_state],
         embedding_model=item.embedding_model or "",
-    )
-
-
-def from_found(found: Found) -> pb.SearchKnowledgeResponse:
-    """The answer to a search."""
-    return pb.SearchKnowledgeResponse(
-        hits=map(_from_hit, found.hits),
-        pending_tokens=map(index_token, found.pending),
-        degraded=found.is_degraded,
-    )
-
-
-def _from_hit(hit: Hit) -> pb.SearchHit:
-    return pb.SearchHit(
-        item=from_item(hit.item),
-        score=hit.score,
-        scores=pb.SearchScores(keyword=hit.keyword, semantic=hit.semantic),
     )

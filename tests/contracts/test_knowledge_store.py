@@ -6,6 +6,7 @@ import random
 import pytest
 
 from knowledge_svc.adapters.sql_items import SqlItemStore
+from knowledge_svc.adapters.sql_searching import SqlSearchStore
 from knowledge_svc.domain.items import (
     Filter,
     IdempotencyConflict,
@@ -13,7 +14,9 @@ from knowledge_svc.domain.items import (
     Place,
     Stored,
 )
+from knowledge_svc.domain.searching import Few
 from knowledge_svc.ports.items import ItemStore
+from knowledge_svc.ports.searching import SearchStore
 from svckit import ids, sql
 from tests.support.knowledge import an_entry
 
@@ -29,6 +32,12 @@ def schema() -> str:
 def store(functions: sql.SqlFunctions) -> ItemStore:
     """An empty store over each transport in turn."""
     return SqlItemStore(functions)
+
+
+@pytest.fixture
+def searching(functions: sql.SqlFunctions) -> SearchStore:
+    """The same items as a search sees them."""
+    return SqlSearchStore(functions)
 
 
 def outcomes(answers: list[Stored | IdempotencyConflict]) -> list[str]:
@@ -224,7 +233,7 @@ async def test_a_deleted_item_is_gone_and_stays_gone(store):
     assert await contents(store) == []
 
 
-async def test_an_item_is_hidden_from_the_first_step_of_its_deletion_on(store):
+async def test_an_item_is_hidden_from_the_first_step_of_its_deletion_on(store, searching):
     entry = an_entry("going", subject_id=ANN)
     await store.store([entry])
 
@@ -233,9 +242,9 @@ async def test_an_item_is_hidden_from_the_first_step_of_its_deletion_on(store):
     with pytest.raises(KnowledgeNotFound):
         await store.get(entry.item.knowledge_id)
     assert await contents(store) == []
-    assert not (await store.find_by_words([{"going": 1.0}], Filter(), limit=5)).scores
-    assert await store.weigh([entry.item.knowledge_id], Filter(), None, reach=0) == []
-    assert await store.read([entry.item.knowledge_id]) == {}
+    assert await searching.look_over(Filter(), ["going"], most=5) == Few([])
+    assert await searching.surroundings([entry.item.knowledge_id], Filter(), reach=1) == []
+    assert await searching.read([entry.item.knowledge_id], Filter()) == {}
     [same_content] = await store.store([an_entry("going", subject_id=ANN)])
     assert same_content.outcome == "created"
 
@@ -311,7 +320,9 @@ async def test_pages_of_several_subjects_are_merged(store):
         (Filter(namespaces=["notes"], subject_ids=[BEN]), []),
     ],
 )
-async def test_a_filter_means_the_same_in_lists_searches_and_reads(store, chosen, fitting):
+async def test_a_filter_means_the_same_in_lists_searches_and_reads(
+    store, searching, chosen, fitting
+):
     a = an_entry(
         "a", namespace="notes", subject_id=ANN, platform="discord",
         occurred_at="2026-01-01T00:00:00Z",
@@ -325,19 +336,23 @@ async def test_a_filter_means_the_same_in_lists_searches_and_reads(store, chosen
     await store.store([a, b])
     by_id = {entry.item.knowledge_id: entry.item.content for entry in (a, b)}
 
-    found = await store.find_by_words([{"a": 1.0}, {"b": 1.0}], chosen, limit=5)
-    weighed = await store.weigh(list(by_id), chosen, None, reach=0)
-    matching = await store.matching_ids(chosen, most=5)
+    scope = await searching.look_over(chosen, [], most=5)
+    passages = await searching.passages(chosen, [1, 2])
+    around = await searching.surroundings(list(by_id), chosen, reach=0)
+    read = await searching.read(list(by_id), chosen)
+    matching = await searching.matching_ids(chosen, most=5)
 
     assert await contents(store, chosen) == fitting
-    assert [by_id[one] for one in found.scores] == fitting
-    assert [by_id[candidate.knowledge_id] for candidate in weighed] == fitting
+    assert len(scope.revisions) == len(fitting)
+    assert [by_id[passage.knowledge_id] for passage in passages] == fitting
+    assert [by_id[passage.knowledge_id] for passage in around] == fitting
+    assert [by_id[one] for one in read] == fitting
     assert matching is not None
     assert [by_id[one] for one in matching] == fitting
 
 
-async def test_too_many_matching_ids_are_none(store):
+async def test_too_many_matching_ids_are_none(store, searching):
     await store.store([an_entry(f"{n}") for n in range(3)])
 
-    assert await store.matching_ids(Filter(), most=2) is None
-    assert len(await store.matching_ids(Filter(), most=3) or []) == 3
+    assert await searching.matching_ids(Filter(), most=2) is None
+    assert len(await searching.matching_ids(Filter(), most=3) or []) == 3

@@ -329,7 +329,7 @@ async def test_the_services_role_can_call_its_functions_and_nothing_else(knowled
             "SELECT identity.schema_version()",
             "SELECT event.schema_version()",
             "CREATE TABLE knowledge.mine (id int)",
-            "SELECT * FROM knowledge.small_scope(NULL)",
+            "SELECT * FROM knowledge.find_in_many(NULL, NULL, 1)",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.fetch(statement)

@@ -233,11 +233,11 @@ async def test_a_write_is_seen_by_a_search_that_asks_for_it(knowledge):
 
 
 async def test_what_still_is_pending_when_time_is_up_is_said(database):
-    embedder = FailingEmbedder(lambda texts: Unavailable("away") if "slow" in texts else None)
+    embedder = FailingEmbedder(lambda texts: Unavailable("away") if "harbour" in texts else None)
     async with knowledge_service(database, embedder=embedder) as knowledge:
         quick = (await knowledge.StoreKnowledge(a_request("quick"))).index_token
         await search(knowledge, "quick", at_least=[quick])
-        slow = (await knowledge.StoreKnowledge(a_request("slow"))).index_token
+        slow = (await knowledge.StoreKnowledge(a_request("harbour"))).index_token
 
         answer = await search(knowledge, "quick", seconds=1, at_least=[quick, slow])
 

@@ -20,7 +20,7 @@ from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.domain.items import Entry, Filter, Match, NewItem, Space, Vector
 from knowledge_svc.indexer import Pace
-from knowledge_svc.ports.items import Embedder, Purpose, VectorIndex
+from knowledge_svc.ports.items import Calibration, Embedder, Purpose, VectorIndex
 from knowledge_svc.terms import terms_of
 from svckit import ids, structs
 from svckit.stores import Store
@@ -117,6 +117,7 @@ class FailingEmbedder:
     fault: Callable[[Sequence[str]], Exception | None]
     model: str = WordLlamaEmbedder.model
     dimension: int = WordLlamaEmbedder.dimension
+    calibration: Calibration = WordLlamaEmbedder.calibration
     calls: list[list[str]] = field(default_factory=list)
 
     async def load(self) -> None:

@@ -430,12 +430,28 @@ class SearchKnowledgeRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     AT_LEAST_FIELD_NUMBER: _builtins.int
+    MIN_SCORE_FIELD_NUMBER: _builtins.int
+    EXPAND_FIELD_NUMBER: _builtins.int
+    RERANK_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     """What to look for: 1 byte to 8 KiB of text in any language."""
     mode: Global___SearchMode.ValueType
     """What to go by."""
     limit: _builtins.int
     """At most this many hits; 0 means 10, more than 100 means 100."""
+    min_score: _builtins.float
+    """Leave out hits whose `score` is less. Scores of different modes, and of a reranker,
+    are on different scales; unset means all.
+    """
+    expand: _builtins.int
+    """How many items on either side of each hit in its session come along, 0 to 10. They
+    too are what the filter leaves.
+    """
+    rerank: _builtins.bool
+    """Have a model that reads query and text together put the hits in order: of at least
+    50, where so many are found. INVALID_ARGUMENT where no reranker is configured; where
+    it fails, the order stays as it was.
+    """
     @_builtins.property
     def filter(self) -> _knowledge_pb2.KnowledgeFilter:
         """Where to look."""
@@ -454,12 +470,17 @@ class SearchKnowledgeRequest(_message.Message):
         filter: _knowledge_pb2.KnowledgeFilter | None = ...,
         limit: _builtins.int = ...,
         at_least: _abc.Iterable[_builtins.str] | None = ...,
+        min_score: _builtins.float | None = ...,
+        expand: _builtins.int = ...,
+        rerank: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "filter", b"filter", "min_score", b"min_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least", b"at_least", "filter", b"filter", "limit", b"limit", "mode", b"mode", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_score", b"_min_score", "at_least", b"at_least", "expand", b"expand", "filter", b"filter", "limit", b"limit", "min_score", b"min_score", "mode", b"mode", "query", b"query", "rerank", b"rerank"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__min_score: _TypeAlias = _typing.Literal["min_score"]  # noqa: Y015
+    _WhichOneofArgType__min_score: _TypeAlias = _typing.Literal["_min_score", b"_min_score"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__min_score) -> _WhichOneofReturnType__min_score | None: ...
 
 Global___SearchKnowledgeRequest: _TypeAlias = SearchKnowledgeRequest  # noqa: Y015
 
@@ -472,9 +493,14 @@ class SearchKnowledgeResponse(_message.Message):
     HITS_FIELD_NUMBER: _builtins.int
     PENDING_TOKENS_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
+    RERANKED_FIELD_NUMBER: _builtins.int
     degraded: _builtins.bool
     """Whether a hybrid search had to go by words alone, because the embedder or the
     vector index could not be reached.
+    """
+    reranked: _builtins.bool
+    """Whether the hits are in a reranker's order; false too where one was asked for and
+    could not be reached.
     """
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___SearchHit]:
@@ -490,10 +516,11 @@ class SearchKnowledgeResponse(_message.Message):
         hits: _abc.Iterable[Global___SearchHit] | None = ...,
         pending_tokens: _abc.Iterable[_builtins.str] | None = ...,
         degraded: _builtins.bool = ...,
+        reranked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "pending_tokens", b"pending_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "hits", b"hits", "pending_tokens", b"pending_tokens", "reranked", b"reranked"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -508,6 +535,7 @@ class SearchHit(_message.Message):
     ITEM_FIELD_NUMBER: _builtins.int
     SCORE_FIELD_NUMBER: _builtins.int
     SCORES_FIELD_NUMBER: _builtins.int
+    BESIDE_FIELD_NUMBER: _builtins.int
     score: _builtins.float
     """What hits are ordered by; comparable within one answer only."""
     @_builtins.property
@@ -518,20 +546,55 @@ class SearchHit(_message.Message):
     def scores(self) -> Global___SearchScores:
         """What went into `score`."""
 
+    @_builtins.property
+    def beside(self) -> _containers.RepeatedCompositeFieldContainer[Global___Neighbour]:
+        """What stands beside it in its session, in the order in which it was said. No item is
+        twice in an answer: what is a hit itself, or beside a hit nearer to it, is not here.
+        """
+
     def __init__(
         self,
         *,
         item: _knowledge_pb2.Knowledge | None = ...,
         score: _builtins.float = ...,
         scores: Global___SearchScores | None = ...,
+        beside: _abc.Iterable[Global___Neighbour] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "scores", b"scores"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item", "score", b"score", "scores", b"scores"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beside", b"beside", "item", b"item", "score", b"score", "scores", b"scores"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SearchHit: _TypeAlias = SearchHit  # noqa: Y015
+
+@_typing.final
+class Neighbour(_message.Message):
+    """Neighbour is an item that stands beside a hit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
+    distance: _builtins.int
+    """How many places after the hit it stands; negative before it."""
+    @_builtins.property
+    def item(self) -> _knowledge_pb2.Knowledge:
+        """The item."""
+
+    def __init__(
+        self,
+        *,
+        item: _knowledge_pb2.Knowledge | None = ...,
+        distance: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distance", b"distance", "item", b"item"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Neighbour: _TypeAlias = Neighbour  # noqa: Y015
 
 @_typing.final
 class SearchScores(_message.Message):
@@ -541,29 +604,83 @@ class SearchScores(_message.Message):
 
     KEYWORD_FIELD_NUMBER: _builtins.int
     SEMANTIC_FIELD_NUMBER: _builtins.int
+    CONVERSATION_FIELD_NUMBER: _builtins.int
+    KIN_FIELD_NUMBER: _builtins.int
+    RERANK_FIELD_NUMBER: _builtins.int
     keyword: _builtins.float
     """By words: BM25, 0 or more; unset where the item has none of the words or words
     were not asked for.
     """
     semantic: _builtins.float
     """By meaning: cosine similarity, -1 to 1; unset where it was not computed."""
+    conversation: _builtins.float
+    """What stands beside the item in its conversation lent it this much of `score`; unset
+    where nothing did.
+    """
+    rerank: _builtins.float
+    """What a reranker made of it; unset where none was asked."""
+    @_builtins.property
+    def kin(self) -> _containers.RepeatedCompositeFieldContainer[Global___KinWord]:
+        """Words of the query that the item has not, and what counted for them in part."""
+
     def __init__(
         self,
         *,
         keyword: _builtins.float | None = ...,
         semantic: _builtins.float | None = ...,
+        conversation: _builtins.float | None = ...,
+        kin: _abc.Iterable[Global___KinWord] | None = ...,
+        rerank: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_keyword", b"_keyword", "_semantic", b"_semantic", "keyword", b"keyword", "semantic", b"semantic"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_conversation", b"_conversation", "_keyword", b"_keyword", "_rerank", b"_rerank", "_semantic", b"_semantic", "conversation", b"conversation", "keyword", b"keyword", "rerank", b"rerank", "semantic", b"semantic"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keyword", b"_keyword", "_semantic", b"_semantic", "keyword", b"keyword", "semantic", b"semantic"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_conversation", b"_conversation", "_keyword", b"_keyword", "_rerank", b"_rerank", "_semantic", b"_semantic", "conversation", b"conversation", "keyword", b"keyword", "kin", b"kin", "rerank", b"rerank", "semantic", b"semantic"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__conversation: _TypeAlias = _typing.Literal["conversation"]  # noqa: Y015
+    _WhichOneofArgType__conversation: _TypeAlias = _typing.Literal["_conversation", b"_conversation"]  # noqa: Y015
     _WhichOneofReturnType__keyword: _TypeAlias = _typing.Literal["keyword"]  # noqa: Y015
     _WhichOneofArgType__keyword: _TypeAlias = _typing.Literal["_keyword", b"_keyword"]  # noqa: Y015
+    _WhichOneofReturnType__rerank: _TypeAlias = _typing.Literal["rerank"]  # noqa: Y015
+    _WhichOneofArgType__rerank: _TypeAlias = _typing.Literal["_rerank", b"_rerank"]  # noqa: Y015
     _WhichOneofReturnType__semantic: _TypeAlias = _typing.Literal["semantic"]  # noqa: Y015
     _WhichOneofArgType__semantic: _TypeAlias = _typing.Literal["_semantic", b"_semantic"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__conversation) -> _WhichOneofReturnType__conversation | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__keyword) -> _WhichOneofReturnType__keyword | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rerank) -> _WhichOneofReturnType__rerank | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__semantic) -> _WhichOneofReturnType__semantic | None: ...
 
 Global___SearchScores: _TypeAlias = SearchScores  # noqa: Y015
+
+@_typing.final
+class KinWord(_message.Message):
+    """KinWord is a word of kin meaning."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASKED_FIELD_NUMBER: _builtins.int
+    FOUND_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    asked: _builtins.str
+    """The word of the query, folded and without its ending."""
+    found: _builtins.str
+    """The word of the item."""
+    share: _builtins.float
+    """How much it counts for, beside 1 for the word itself."""
+    def __init__(
+        self,
+        *,
+        asked: _builtins.str = ...,
+        found: _builtins.str = ...,
+        share: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "found", b"found", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KinWord: _TypeAlias = KinWord  # noqa: Y015

@@ -1,0 +1,53 @@
+"""Searching over the SQL functions of schema `knowledge`."""
+
+from collections.abc import Sequence
+
+from knowledge_svc.domain.items import Filter, Item
+from knowledge_svc.domain.searching import Few, Many, Neighbour, Passage
+from svckit.sql import SqlFunctions
+
+
+class SqlSearchStore:
+    """The items in Postgres, as a search sees them."""
+
+    def __init__(self, functions: SqlFunctions) -> None:
+        self._functions = functions
+
+    async def look_over(self, chosen: Filter, words: Sequence[str], *, most: int) -> Few | Many:
+        found = await self._functions.call(
+            "look_over", filter=chosen.as_json(), words=[*words], most=most
+        )
+        if "revisions" in found:
+            return Few(found["revisions"])
+        return Many(found["items"], found["average"], found["holding"], dict(found["hits"]))
+
+    async def passages(self, chosen: Filter, revisions: Sequence[int]) -> list[Passage]:
+        rows = await self._functions.call(
+            "read_passages", filter=chosen.as_json(), revisions=[*revisions]
+        )
+        return [Passage(*row) for row in rows]
+
+    async def surroundings(
+        self, ids: Sequence[str], chosen: Filter, *, reach: int
+    ) -> list[Passage]:
+        rows = await self._functions.call(
+            "read_surroundings", ids=[*ids], filter=chosen.as_json(), reach=reach
+        )
+        return [Passage(*row) for row in rows]
+
+    async def matching_ids(self, chosen: Filter, *, most: int) -> list[str] | None:
+        ids: list[str] | None = await self._functions.call(
+            "matching_ids", filter=chosen.as_json(), most=most
+        )
+        return ids
+
+    async def read(self, ids: Sequence[str], chosen: Filter) -> dict[str, Item]:
+        rows = await self._functions.call("read_items", ids=[*ids], filter=chosen.as_json())
+        return {row["knowledge_id"]: Item(**row) for row in rows}
+
+    async def beside(self, ids: Sequence[str], chosen: Filter, *, reach: int) -> list[Neighbour]:
+        rows = await self._functions.call(
+            "read_beside", ids=[*ids], filter=chosen.as_json(), reach=reach
+        )
+        neighbours = [Neighbour(hit_id, distance, Item(**item)) for hit_id, distance, item in rows]
+        return sorted(neighbours, key=lambda one: (one.hit_id, one.distance))
