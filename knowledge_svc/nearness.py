@@ -41,6 +41,11 @@ class Nearness:
         self.are_all = question.mode is Mode.KEYWORD
         self.failed = False
 
+    @property
+    def least(self) -> float:
+        """How similar, at most, is what is not among the similar; 0 where all of them are known."""
+        return 0.0 if self.are_all else min(self.similarities.values(), default=0.0)
+
     async def look(self) -> None:
         """Find some, or more; a failure is noted and leaves what was found."""
         if self.are_all:

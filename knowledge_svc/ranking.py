@@ -136,11 +136,16 @@ def fused(
     similarities: Mapping[str, float],
     calibration: Calibration,
     limit: int,
+    *,
+    least: float = 0.0,
 ) -> list[Scored]:
-    """The best by words, meaning and what stands beside, equal ones in order of id."""
+    """The best by words, meaning and what stands beside, equal ones in order of id.
+
+    `least` is how similar the items are taken to be whose similarity is not known.
+    """
     keyword = words.scores
     own = keyword / (keyword + words.full) if words.full else keyword
-    own = own + calibration.weight * _meanings(scope, similarities, calibration)
+    own = own + calibration.weight * _meanings(scope, similarities, calibration, least)
     lent = _lent(scope, own * numpy.where(scope.is_question, QUESTION_LENDS, 1.0))
     total = own + lent
     return [
@@ -157,11 +162,10 @@ def fused(
     ]
 
 
-def _meanings(scope: Scope, similarities: Mapping[str, float], calibration: Calibration) -> Floats:
-    """Similarities from 0, for what is unrelated, to 1. Whoever is not among the near is at most
-    as near as the last of them.
-    """
-    least = min(similarities.values(), default=0.0)
+def _meanings(
+    scope: Scope, similarities: Mapping[str, float], calibration: Calibration, least: float
+) -> Floats:
+    """Similarities from 0, for what is unrelated, to 1."""
     known = numpy.full(len(scope), least)
     for knowledge_id, similarity in similarities.items():
         place = scope.places.get(knowledge_id)

@@ -72,6 +72,8 @@ class Scope:
 
     async def kinship(self, asked: Sequence[str]) -> Matrix:
         """How near each meaningful term of the scope is to each of the terms asked for."""
+        if not len(self.meaningful):
+            return numpy.zeros((len(asked), 0), numpy.float32)
         terms = self.vocabulary.numbers(asked)
         mine = await self.vocabulary.matrix(self.words[self.meaningful])
         theirs = await self.vocabulary.matrix(terms)

@@ -129,8 +129,9 @@ class Search:
         kinship = await scope.kinship(asked)
         words = ranking.Words(scope, asked, kinship, many)
         return ranking.fused(
-            scope, words, nearness.similarities, self._embedder.calibration, question.depth
-        )
+            scope, words, nearness.similarities, self._embedder.calibration, question.depth,
+            least=nearness.least,
+        )  # fmt: skip
 
     async def _fill(self, question: Question, scope: Scope, nearness: Nearness) -> None:
         """Look for near ones until enough of them are in the scope."""

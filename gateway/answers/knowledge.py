@@ -9,41 +9,37 @@ from gateway.answers.common import EVENT, KNOWLEDGE, TIME, example
 from gateway.models.common import ADA
 
 
-@with_config(example({"keyword": 2.1, "semantic": 0.71}))
-class ScoresAnswer(TypedDict):
-    """What went into a score; null where it was not computed."""
+class KinAnswer(TypedDict):
+    """A word of the query that the item has not, and what counted for it in part."""
 
-    keyword: float | None
-    semantic: float | None
+    asked: str
+    found: str
+    share: float
 
 
 @with_config(
     example(
         {
-            "knowledge_id": KNOWLEDGE,
-            "content": "I moved to Lisbon last week, and I love it.",
-            "score": 0.87,
-            "scores": {"keyword": 2.1, "semantic": 0.71},
-            "namespace": "messages",
-            "metadata": {"mood": "happy"},
-            "person_id": ADA,
-            "group_id": None,
-            "session_id": None,
-            "platform": "telegram",
-            "occurred_at": TIME,
-            "source_event_id": EVENT,
-            "source_position": 4711,
-            "index_state": "indexed",
+            "keyword": 2.1, "semantic": 0.71, "conversation": 0.12, "rerank": None,
+            "kin": [{"asked": "live", "found": "moved", "share": 0.43}],
         }
     )
-)
-class HitAnswer(TypedDict):
-    """One item found, and where it comes from."""
+)  # fmt: skip
+class ScoresAnswer(TypedDict):
+    """What went into a score; null where it was not computed."""
+
+    keyword: float | None
+    semantic: float | None
+    conversation: float | None
+    kin: list[KinAnswer]
+    rerank: float | None
+
+
+class ItemAnswer(TypedDict):
+    """What is known, and where it comes from."""
 
     knowledge_id: str
     content: str
-    score: float
-    scores: ScoresAnswer
     namespace: str
     metadata: dict[str, Any]
     person_id: str | None
@@ -56,9 +52,53 @@ class HitAnswer(TypedDict):
     index_state: str
 
 
+class NeighbourAnswer(ItemAnswer):
+    """An item beside a hit: so many places after it in its session, or before it."""
+
+    distance: int
+
+
+@with_config(
+    example(
+        {
+            "knowledge_id": KNOWLEDGE,
+            "content": "I moved to Lisbon last week, and I love it.",
+            "score": 0.87,
+            "scores": {
+                "keyword": 2.1,
+                "semantic": 0.71,
+                "conversation": 0.12,
+                "kin": [{"asked": "live", "found": "moved", "share": 0.43}],
+                "rerank": None,
+            },
+            "namespace": "messages",
+            "metadata": {"mood": "happy"},
+            "person_id": ADA,
+            "group_id": None,
+            "session_id": None,
+            "platform": "telegram",
+            "occurred_at": TIME,
+            "source_event_id": EVENT,
+            "source_position": 4711,
+            "index_state": "indexed",
+            "beside": [],
+        }
+    )
+)
+class HitAnswer(ItemAnswer):
+    """One item found, why, and what stands beside it."""
+
+    score: float
+    scores: ScoresAnswer
+    beside: list[NeighbourAnswer]
+
+
 class SearchAnswer(TypedDict):
-    """The hits, best first; which of `at_least` are pending; whether words alone were gone by."""
+    """The hits, best first; which of `at_least` are pending; whether words alone were gone by, and
+    whether a reranker put them in order.
+    """
 
     hits: list[HitAnswer]
     pending: list[str]
     degraded: bool
+    reranked: bool

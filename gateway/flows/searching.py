@@ -38,6 +38,9 @@ class Searching:
             filter=await self._filter(search),
             limit=search.limit,
             at_least=search.at_least,
+            min_score=search.min_score,
+            expand=search.expand,
+            rerank=search.rerank,
         )
         found = await self._clients.knowledge.search(request, self._seconds)
         shown = await self._shown(found.hits)
@@ -50,6 +53,7 @@ class Searching:
             hits=shown[: search.limit],
             pending_tokens=found.pending_tokens,
             degraded=found.degraded,
+            reranked=found.reranked,
         )
 
     async def _filter(self, search: Search) -> knowledge_pb2.KnowledgeFilter:
@@ -68,16 +72,21 @@ class Searching:
         self, hits: Sequence[knowledge_service_pb2.SearchHit]
     ) -> list[knowledge_service_pb2.SearchHit]:
         """The hits without those of people who do not allow knowledge now."""
-        person_ids = [hit.item.person_id for hit in hits if hit.item.person_id]
-        people = await self._clients.identity.persons(person_ids)
+        items = [hit.item for hit in hits] + [near.item for hit in hits for near in hit.beside]
+        named = dict.fromkeys(item.person_id for item in items if item.person_id)
+        people = await self._clients.identity.persons(list(named))
         # Knowledge may name people whom identity does not know: nobody has forbidden it.
         unknown = person_pb2.Consent()
-        return [
-            hit
-            for hit in hits
-            if not hit.item.person_id
-            or relevance.allows_knowledge(
-                people[hit.item.person_id].consent if hit.item.person_id in people else unknown,
-                self._default,
+        silent = {
+            person_id
+            for person_id in named
+            if not relevance.allows_knowledge(
+                people[person_id].consent if person_id in people else unknown, self._default
             )
-        ]
+        }
+        shown = [hit for hit in hits if hit.item.person_id not in silent]
+        for hit in shown:
+            near = [one for one in hit.beside if one.item.person_id not in silent]
+            del hit.beside[:]
+            hit.beside.extend(near)
+        return shown

@@ -36,6 +36,14 @@ class Search(BaseModel):
         default_factory=dict, description="Over item metadata: each key has an equal value."
     )
     limit: int = Field(default=10, ge=1, le=100)
+    min_score: float | None = Field(
+        default=None, allow_inf_nan=False, description="Leave out hits whose score is less."
+    )
+    expand: int = Field(
+        default=0, ge=0, le=10,
+        description="How many items on either side of each hit in its session come along.",
+    )  # fmt: skip
+    rerank: bool = Field(default=False, description="In the order of the configured reranker.")
     at_least: Annotated[
         list[Token],
         BeforeValidator(lambda value: [value] if isinstance(value, str) else value),

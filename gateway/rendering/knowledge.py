@@ -14,15 +14,25 @@ _INDEX_STATES = {
 
 def hit(message: knowledge_service_pb2.SearchHit) -> answers.HitAnswer:
     """One item found."""
-    item, scores = message.item, message.scores
+    scores = message.scores
     return {
-        "knowledge_id": item.knowledge_id,
-        "content": item.content,
+        **_known(message.item),
         "score": message.score,
         "scores": {
             "keyword": scores.keyword if scores.HasField("keyword") else None,
             "semantic": scores.semantic if scores.HasField("semantic") else None,
+            "conversation": scores.conversation if scores.HasField("conversation") else None,
+            "kin": [{"asked": k.asked, "found": k.found, "share": k.share} for k in scores.kin],
+            "rerank": scores.rerank if scores.HasField("rerank") else None,
         },
+        "beside": [{**_known(near.item), "distance": near.distance} for near in message.beside],
+    }
+
+
+def _known(item: knowledge_pb2.Knowledge) -> answers.ItemAnswer:
+    return {
+        "knowledge_id": item.knowledge_id,
+        "content": item.content,
         "namespace": item.namespace,
         "metadata": structs.to_dict(item.metadata),
         "person_id": item.person_id or None,

@@ -25,5 +25,6 @@ def add(app: FastAPI, searching: Searching) -> None:
             "hits": [rendering.hit(hit) for hit in found.hits],
             "pending": list(found.pending_tokens),
             "degraded": found.degraded,
+            "reranked": found.reranked,
         }
         return respond(body)

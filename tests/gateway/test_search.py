@@ -144,3 +144,32 @@ async def test_where_consent_must_be_given_silence_is_not_found(
     async with stack.gateway(consent_default="deny") as strict:
         assert await found(gateway, "spare key", mode="keyword") != []
         assert await found(strict, "spare key", mode="keyword") == []
+
+
+async def test_a_hit_brings_its_neighbours_along(gateway: httpx.AsyncClient):
+    texts = ("I bought a cello from a retired teacher.", "How is the weather in Lund these days?")
+    tokens = [
+        (await sent(gateway, a_message(text=text, session_id="talk", sender_id="ann")))[
+            "knowledge"
+        ]["index_token"]
+        for text in texts
+    ]
+
+    result = await search(gateway, "cello teacher", at_least=tokens, limit=1, expand=2)
+
+    [hit] = result["hits"]
+    [near] = hit["beside"]
+    assert (hit["content"], near["content"], near["distance"]) == (*texts, 1)
+    assert result["reranked"] is False
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("expand", 11), ("expand", -1), ("min_score", "much"), ("rerank", True)]
+)
+async def test_what_a_search_cannot_bring_is_refused(
+    gateway: httpx.AsyncClient, field: str, value: Any
+):
+    answer = await gateway.post("/v1/search", json={"query": "tea", field: value})
+
+    assert problem(answer, 400)
+    assert field in answer.text

@@ -21,6 +21,7 @@ from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.domain.items import Entry, Filter, Match, NewItem, Space, Vector
 from knowledge_svc.indexer import Pace
 from knowledge_svc.ports.items import Calibration, Embedder, Purpose, VectorIndex
+from knowledge_svc.ports.searching import Reranker
 from knowledge_svc.terms import terms_of
 from svckit import ids, structs
 from svckit.stores import Store
@@ -65,11 +66,18 @@ async def knowledge_service(
     embedder: Embedder | None = None,
     index: Callable[[VectorIndex], VectorIndex] = lambda index: index,
     pace: Pace = QUICK,
+    reranker: Reranker | None = None,
 ) -> AsyncIterator[Stub]:
     """A running service on pgvector; `index` may put something between."""
 
     def assembled(store: Store) -> Any:
-        return assemble(store, embedder or wordllama(), index(PgvectorIndex(store.functions)), pace)
+        return assemble(
+            store,
+            embedder or wordllama(),
+            index(PgvectorIndex(store.functions)),
+            pace,
+            reranker=reranker,
+        )
 
     async with (
         running(assembled, database, "knowledge") as address,
