@@ -17,10 +17,10 @@ PIP := $(BIN)/pip --disable-pip-version-check -q
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help run demo test system soak gen format lint breaking bench eval check lock contract
+.PHONY: help run demo test system soak gen format lint breaking bench bench-knowledge eval check lock contract
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/.stamp ## Start everything on the embedded default; Ctrl-C stops it
 	@$(BIN)/kith up
@@ -64,6 +64,9 @@ eval: .venv/.stamp ## Measure what search finds, by mode
 
 bench: .venv/.stamp ## Measure, beside the floors of the same run
 	@$(BIN)/python -m bench $(ARGS)
+
+bench-knowledge: .venv/.stamp ## Measure search over 100,000 items, beside the raw pgvector query
+	@$(BIN)/python -m bench.knowledge $(ARGS)
 
 lock: .venv/.stamp ## Pin the dependencies anew, with hashes
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -74,6 +74,16 @@ BEGIN
     RETURN 'null';
 END $$;
 
+-- How many rows the planner expects. VOLATILE, or Postgres would not explain.
+CREATE FUNCTION knowledge.estimated_vectors(source text, chosen knowledge.item_filter)
+RETURNS float8 LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
+DECLARE
+    plan json;
+BEGIN
+    EXECUTE 'EXPLAIN (FORMAT json) SELECT FROM ' || source INTO plan USING estimated_vectors.chosen;
+    RETURN (plan #>> '{0,Plan,Plan Rows}')::float8;
+END $$;
+
 -- The nearest by cosine, [[knowledge_id, similarity]], best first, among those that `narrow`
 -- leaves (the keys of an item filter that a vector has). Up to 10,000 vectors are compared one
 -- by one; more are found through the HNSW index, and one by one if that falls short.
@@ -98,14 +108,11 @@ DECLARE
     source text := format('knowledge.%I v WHERE %s', name, conditions);
     collected text := 'SELECT coalesce(jsonb_agg(jsonb_build_array(m.knowledge_id, m.similarity)),'
         ' ''[]'') FROM (%s) m';
-    plan json;
-    vectors integer;
+    vectors float8;
     found jsonb;
 BEGIN
     IF wanted IS NULL AND to_regclass(format('knowledge.%I', name || '_near')) IS NOT NULL THEN
-        EXECUTE 'EXPLAIN (FORMAT json) SELECT FROM ' || source
-        INTO plan USING chosen, point, most, wanted;
-        vectors := least((plan #>> '{0,Plan,Plan Rows}')::float8, 1000000);
+        vectors := knowledge.estimated_vectors(source, chosen);
         -- Counting takes as long as comparing: only where it is not plain that they are many.
         IF vectors < 40000 THEN
             EXECUTE 'SELECT count(*) FROM (SELECT FROM ' || source || ' LIMIT 10001) s'

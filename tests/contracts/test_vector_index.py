@@ -1,5 +1,6 @@
 """What every VectorIndex does; a new adapter adds a fixture and a name to `index`."""
 
+import asyncio
 import math
 import random
 
@@ -10,7 +11,8 @@ from knowledge_svc.domain.items import Filter, Space, Vector
 from knowledge_svc.ports.items import VectorIndex
 from svckit import ids, sql
 from svckit.errors import Unavailable
-from tests.support.knowledge import eventually
+from tests.support.cluster import Database
+from tests.support.knowledge import as_administrator, eventually
 
 SPACE = Space("test", "model", 3, "whole-1")
 ANN, BEN = ids.named("ann"), ids.named("ben")
@@ -192,13 +194,36 @@ async def test_a_vector_that_does_not_fit_the_space_is_an_error(index):
         await index.upsert(SPACE.name, [a_vector(1, 0)])
 
 
-async def test_in_a_large_space_pgvectors_page_is_full_and_nearly_exact(pgvector):
+async def has_near_index(database: Database) -> bool:
+    async with as_administrator(database) as connection:
+        name = f"knowledge.vectors_{SPACE.name}_near"
+        return await connection.fetchval("SELECT to_regclass($1)", name) is not None
+
+
+async def test_writers_at_once_build_pgvectors_index_together_and_lose_nothing(pgvector, database):
+    await pgvector.prepare(SPACE)
+    chance = random.Random(5)
+
+    def some(count: int) -> list[Vector]:
+        return [a_vector(*(chance.gauss(0, 1) for _ in range(3))) for _ in range(count)]
+
+    await asyncio.gather(*(pgvector.upsert(SPACE.name, some(2500)) for _ in range(4)))
+    assert not await has_near_index(database)
+    late = [some(5) for _ in range(6)]
+    await asyncio.gather(*(pgvector.upsert(SPACE.name, part) for part in late))
+
+    assert await has_near_index(database)
+    for vector in (part[0] for part in late):
+        assert vector.knowledge_id in await near(pgvector, *vector.values, limit=3)
+
+
+async def test_in_a_large_space_pgvectors_page_is_full_and_nearly_exact(pgvector, database):
     """Beyond 10,000 vectors the search goes by the approximate index."""
     await pgvector.prepare(SPACE)
     chance = random.Random(3)
     vectors = [
         a_vector(*(chance.gauss(0, 1) for _ in range(3)), subject_id=ANN if n % 50 else BEN)
-        for n in range(10_400)
+        for n in range(11_700)
     ]
     for start in range(0, len(vectors), 1300):
         await pgvector.upsert(SPACE.name, vectors[start : start + 1300])
@@ -210,6 +235,7 @@ async def test_in_a_large_space_pgvectors_page_is_full_and_nearly_exact(pgvector
 
         return [v.knowledge_id for v in sorted(among, key=cosine, reverse=True)[:20]]
 
+    assert await has_near_index(database)
     everybody = await near(pgvector, 0.3, -1, 0.5, limit=20)
     bens = await near(pgvector, 0.3, -1, 0.5, limit=20, narrow=Filter(subject_ids=[BEN]))
 
