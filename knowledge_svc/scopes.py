@@ -82,15 +82,15 @@ class Scope:
 
 # Without a session, what one said within this time of one another may belong together.
 _SILENCE = 3600.0
-_LOOSE = 0.5
+_LOOSE = 0.75
 
 
 class AsSaid:
     """Who stands beside whom.
 
     Items of one session do, in their order. Where there are no sessions, items of one group, or
-    of one subject, in one namespace do if no hour lies between them; they lend half as much.
-    What is nobody's stands alone.
+    of one subject, in one namespace do if no hour lies between them; they lend less. What is
+    nobody's stands alone.
     """
 
     def __init__(self, passages: Sequence[Passage]) -> None:

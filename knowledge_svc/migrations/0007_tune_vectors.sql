@@ -121,7 +121,7 @@ BEGIN
         IF vectors > 10000 THEN
             PERFORM set_config('hnsw.iterative_scan', 'relaxed_order', true),
                     set_config('hnsw.max_scan_tuples', '50000', true),
-                    set_config('hnsw.ef_search', least(greatest(2 * most, 200), 1000)::text, true);
+                    set_config('hnsw.ef_search', least(greatest(most, 200), 1000)::text, true);
             EXECUTE format(collected,
                 'SELECT n.* FROM (SELECT v.knowledge_id, 1 - (v.embedding <=> $2) AS similarity '
                 'FROM ' || source || ' ORDER BY v.embedding <=> $2 LIMIT $3) n ORDER BY 2 DESC, 1')

@@ -125,7 +125,7 @@ async def test_nothing_is_lent_across_conversations():
     assert set(await ranked(scope, "cello")) == {"0001", "0003"}
 
 
-async def test_without_sessions_those_lend_half_who_talk_within_the_hour():
+async def test_without_sessions_those_lend_less_who_talk_within_the_hour():
     def note(place: int, text: str, said_at: float, whose: str | None) -> Passage:
         return said(place, text, session_id=None, subject_id=whose, said_at=said_at)
 
@@ -137,7 +137,7 @@ async def test_without_sessions_those_lend_half_who_talk_within_the_hour():
     found = await ranked(scope, "cello")
 
     assert set(found) == {"0001", "0002"}
-    assert found["0002"].score == pytest.approx(ranking.SHARES[0] / 2 * found["0001"].score)
+    assert found["0002"].score == pytest.approx(0.75 * ranking.SHARES[0] * found["0001"].score)
 
 
 async def test_what_is_said_at_once_stands_in_order_of_position():
