@@ -1,5 +1,7 @@
 """The knowledge service's process: settings, store, index, embedder, servicer, indexer, server."""
 
+import asyncio
+
 import uvloop
 
 from kith.knowledge.v1 import knowledge_service_pb2, knowledge_service_pb2_grpc
