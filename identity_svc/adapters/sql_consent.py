@@ -20,7 +20,7 @@ class SqlConsentStore:
         self._sql = sql
 
     async def set(self, person_id: str, purposes: Mapping[str, State], *, source: str) -> Consent:
-        with told_as({}):
+        with told_as():
             row = await self._sql.call(
                 "set_consent", person_id=person_id, purposes=dict(purposes), source=source
             )

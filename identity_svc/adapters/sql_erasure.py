@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter
 
-from identity_svc.adapters.refusals import PeopleFunctions, arguments_of
+from identity_svc.adapters.places import arguments_of
+from identity_svc.adapters.sql_errors import told_as
 from identity_svc.domain.erasure import (
     Erasure,
     ErasureNotFound,
@@ -14,7 +15,6 @@ from identity_svc.domain.erasure import (
 )
 from identity_svc.domain.people import PersonNotFound
 from identity_svc.domain.places import Place
-from svckit.errors import SqlError
 from svckit.sql import SqlFunctions
 
 _erasure = TypeAdapter(Erasure)
@@ -26,7 +26,7 @@ class SqlErasureStore:
     """The ErasureStore over either transport."""
 
     def __init__(self, sql: SqlFunctions) -> None:
-        self._sql = PeopleFunctions(sql)
+        self._sql = sql
 
     async def start(self, person_id: str, *, erasure_id: str) -> Started:
         row = await self._sql.call("start_erasure", erasure_id=erasure_id, person_id=person_id)
@@ -42,7 +42,7 @@ class SqlErasureStore:
         erased: Mapping[str, int],
         remaining: Mapping[str, int],
     ) -> Erasure:
-        try:
+        with told_as({"ZI027": lambda: ErasureOutOfOrder(erasure_id, stage)}):
             row = await self._sql.call(
                 "record_erasure_step",
                 erasure_id=erasure_id,
@@ -50,10 +50,6 @@ class SqlErasureStore:
                 erased=dict(erased),
                 remaining=dict(remaining),
             )
-        except SqlError as error:
-            if error.code == "ZI027":
-                raise ErasureOutOfOrder(erasure_id, stage) from error
-            raise
         if row is None:
             raise ErasureNotFound(erasure_id=erasure_id)
         return _erasure.validate_python(row)

@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from identity_svc.adapters.refusals import PeopleFunctions, arguments_of
+from identity_svc.adapters.places import arguments_of
+from identity_svc.adapters.sql_errors import told_as
 from identity_svc.domain.groups import (
     MOST_MEMBERS,
     Group,
@@ -20,7 +21,6 @@ from identity_svc.domain.groups import (
 )
 from identity_svc.domain.people import MetadataTooLarge
 from identity_svc.domain.places import Place
-from svckit.errors import SqlError
 from svckit.fields import METADATA_BYTES
 from svckit.sql import SqlFunctions
 
@@ -35,7 +35,7 @@ class SqlGroupStore:
     """The GroupStore over either transport."""
 
     def __init__(self, sql: SqlFunctions) -> None:
-        self._sql = PeopleFunctions(sql)
+        self._sql = sql
 
     async def create(self, group: NewGroup, *, call_id: str) -> GroupCreated:
         row = await self._of_group(
@@ -99,29 +99,26 @@ class SqlGroupStore:
     async def list(
         self, *, person_id: str | None, kind: str | None, after: Place | None, limit: int
     ) -> Sequence[Group]:
-        rows = await self._sql.call(
-            "list_groups",
-            person_id=person_id,
-            kind=kind,
-            **arguments_of(after, "after_created_at", "after_group_id"),
-            page_limit=limit,
-        )
+        with told_as():
+            rows = await self._sql.call(
+                "list_groups",
+                person_id=person_id,
+                kind=kind,
+                **arguments_of(after, "after_created_at", "after_group_id"),
+                page_limit=limit,
+            )
         return _groups.validate_python(rows)
 
     async def _of_group(self, function: str, group_id: str, **arguments: Any) -> Any:
-        try:
+        with told_as(
+            {
+                "ZI001": lambda: GroupEtagMismatch(group_id),
+                "ZI002": lambda: MetadataTooLarge(METADATA_BYTES),
+                "ZI008": lambda: GroupConflict(group_id),
+                "ZI024": lambda: GroupFull(group_id),
+            }
+        ):
             row = await self._sql.call(function, group_id=group_id, **arguments)
-        except SqlError as error:
-            match error.code:
-                case "ZI001":
-                    raise GroupEtagMismatch(group_id) from error
-                case "ZI002":
-                    raise MetadataTooLarge(METADATA_BYTES) from error
-                case "ZI008":
-                    raise GroupConflict(group_id) from error
-                case "ZI024":
-                    raise GroupFull(group_id) from error
-            raise
         if row is None:
             raise GroupNotFound(group_id)
         return row

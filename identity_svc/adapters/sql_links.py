@@ -48,7 +48,7 @@ class SqlLinkStore:
         return _linked.validate_python(row)
 
     async def unlink(self, person_id: str, link_id: str) -> Link:
-        with told_as({}):
+        with told_as():
             row = await self._sql.call("unlink_identity", person_id=person_id, link_id=link_id)
         if row is None:
             raise NoSuchLink(link_id)

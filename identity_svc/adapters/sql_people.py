@@ -42,7 +42,7 @@ class SqlIdentityStore:
         self._sql = sql
 
     async def register(self, registrations: Sequence[Registration]) -> list[Registered]:
-        with told_as({}):
+        with told_as():
             outcomes = await self._sql.call(
                 "register_persons",
                 requests=[_request(registration) for registration in registrations],

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from identity_svc.adapters.refusals import PeopleFunctions
+from identity_svc.adapters.sql_errors import told_as
 from identity_svc.domain.people import MetadataTooLarge
 from identity_svc.domain.sessions import (
     DAY_MILLISECONDS,
@@ -21,7 +21,6 @@ from identity_svc.domain.sessions import (
     SessionNotFound,
 )
 from identity_svc.ports.sessions import SessionCounts
-from svckit.errors import SqlError
 from svckit.fields import METADATA_BYTES
 from svckit.sql import SqlFunctions
 
@@ -34,7 +33,7 @@ class SqlSessionStore:
     """The SessionStore over either transport."""
 
     def __init__(self, sql: SqlFunctions) -> None:
-        self._sql = PeopleFunctions(sql)
+        self._sql = sql
 
     async def create(self, session: NewSession, *, call_id: str) -> SessionCreated:
         row = await self._of_session(
@@ -59,7 +58,7 @@ class SqlSessionStore:
         etag: str | None,
         new_etag: str,
     ) -> Session:
-        try:
+        with told_as({"ZI002": lambda: DataTooLarge(METADATA_BYTES)}):
             row = await self._of_session(
                 "update_session",
                 session_id,
@@ -69,17 +68,10 @@ class SqlSessionStore:
                 new_etag=new_etag,
                 most_bytes=METADATA_BYTES,
             )
-        except SqlError as error:
-            match error.code:
-                case "ZI001":
-                    raise SessionEtagMismatch(session_id) from error
-                case "ZI002":
-                    raise DataTooLarge(METADATA_BYTES) from error
-            raise
         return _session.validate_python(row)
 
     async def claim(self, session_id: str, person_id: str, *, new_etag: str) -> Claimed:
-        try:
+        with told_as({"ZI002": lambda: MetadataTooLarge(METADATA_BYTES)}):
             row = await self._of_session(
                 "claim_session",
                 session_id,
@@ -87,10 +79,6 @@ class SqlSessionStore:
                 new_etag=new_etag,
                 most_bytes=METADATA_BYTES,
             )
-        except SqlError as error:
-            if error.code == "ZI002":
-                raise MetadataTooLarge(METADATA_BYTES) from error
-            raise
         return _claimed.validate_python(row)
 
     async def sweep(self, *, limit: int) -> int:
@@ -100,17 +88,15 @@ class SqlSessionStore:
         return SessionCounts(**await self._sql.call("count_sessions"))
 
     async def _of_session(self, function: str, session_id: str, **arguments: Any) -> Any:
-        try:
+        with told_as(
+            {
+                "ZI001": lambda: SessionEtagMismatch(session_id),
+                "ZI008": lambda: SessionConflict(session_id),
+                "ZI025": lambda: SessionExpired(session_id),
+                "ZI026": lambda: SessionClaimed(session_id),
+            }
+        ):
             row = await self._sql.call(function, session_id=session_id, **arguments)
-        except SqlError as error:
-            match error.code:
-                case "ZI008":
-                    raise SessionConflict(session_id) from error
-                case "ZI025":
-                    raise SessionExpired(session_id) from error
-                case "ZI026":
-                    raise SessionClaimed(session_id) from error
-            raise
         if row is None:
             raise SessionNotFound(session_id)
         return row

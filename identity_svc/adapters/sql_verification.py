@@ -2,7 +2,6 @@
 
 from pydantic import TypeAdapter
 
-from identity_svc.adapters.refusals import PeopleFunctions
 from identity_svc.adapters.sql_errors import told_as
 from identity_svc.domain.links import Linked, LinkTaken
 from identity_svc.domain.merges import TooManySubjects
@@ -16,7 +15,6 @@ from identity_svc.domain.verification import (
     VerificationStarted,
     VerificationThrottled,
 )
-from svckit.errors import SqlError
 from svckit.sql import SqlFunctions
 
 _started = TypeAdapter(VerificationStarted)
@@ -27,10 +25,10 @@ class SqlVerificationStore:
     """The VerificationStore over either transport."""
 
     def __init__(self, sql: SqlFunctions) -> None:
-        self._sql = PeopleFunctions(sql)
+        self._sql = sql
 
     async def start(self, verification: NewVerification) -> VerificationStarted:
-        try:
+        with told_as({"ZI021": VerificationThrottled}):
             row = await self._sql.call(
                 "start_link_verification",
                 verification_id=verification.verification_id,
@@ -40,10 +38,6 @@ class SqlVerificationStore:
                 original_platform_id=verification.account.original,
                 code_hash=verification.code_hash,
             )
-        except SqlError as error:
-            if error.code == "ZI021":
-                raise VerificationThrottled(float(error.detail["retry_after"])) from error
-            raise
         return _started.validate_python(row)
 
     async def confirm(self, attempt: Attempt) -> Linked:

@@ -1,7 +1,7 @@
 """Hundreds of random steps: nobody's past is lost, doubled or somebody else's."""
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.support.cluster import Database
@@ -24,6 +24,8 @@ def test_whatever_happens_to_people_their_past_stays_theirs(database: Database):
                 deadline=None,
                 # The same steps each time: the soak test is who looks for new ones.
                 derandomize=True,
+                # A failure is told at once: shrinking it is minutes of runs, for the soak test.
+                phases=[Phase.generate],
                 database=None,
                 suppress_health_check=list(HealthCheck),
             ),
