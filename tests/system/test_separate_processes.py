@@ -146,7 +146,7 @@ def check_main_job(gateway: str, message: Mapping[str, Any]) -> None:
     assert [event["event_type"] for event in events] == ["message", "registration"]
 
     token = first.json()["knowledge"]["index_token"]
-    search = {"query": "where is the spare key?", "person_id": person, "at_least": token}
+    search = {"query": message["text"], "person_id": person, "at_least": token}
     found = post(f"{gateway}/v1/search", search)
     assert found is not None
     assert found.json()["hits"][0]["content"] == message["text"], found.text
