@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from svckit.settings import BindAddress, ProcessSettings, bind_of
@@ -72,8 +72,11 @@ class Settings(ProcessSettings):
     # the same variables.
     store: Literal["postgres", "supabase"] | None = None
     supabase_url: str | None = Field(default=None, validation_alias="SUPABASE_URL")
-    vectors: Literal["pgvector"] = "pgvector"
-    embedder: Literal["wordllama"] = "wordllama"
+    vectors: Literal["pgvector", "pinecone"] | None = None
+    embedder: Literal["wordllama", "voyage"] | None = None
+    # Only whether they are set: compose gives the gateway a word in place of the keys.
+    pinecone_key: SecretStr | None = Field(default=None, validation_alias="PINECONE_API_KEY")
+    voyage_key: SecretStr | None = Field(default=None, validation_alias="VOYAGE_API_KEY")
 
     @field_validator("api_key_hashes")
     @classmethod
@@ -101,6 +104,6 @@ class Settings(ProcessSettings):
         """The backends in use, as far as this process's environment tells."""
         return {
             "storage_backend": self.store or ("supabase" if self.supabase_url else "postgres"),
-            "vector_backend": self.vectors,
-            "embedder": self.embedder,
+            "vector_backend": self.vectors or ("pinecone" if self.pinecone_key else "pgvector"),
+            "embedder": self.embedder or ("voyage" if self.voyage_key else "wordllama"),
         }

@@ -1,16 +1,18 @@
 """The knowledge service's process: settings, store, index, embedder, servicer, indexer, server."""
 
 import asyncio
+import sys
 
 import uvloop
 
 from kith.knowledge.v1 import knowledge_service_pb2, knowledge_service_pb2_grpc
-from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.sql_searching import SqlSearchStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
+from knowledge_svc.backends import open_backends
 from knowledge_svc.domain import DOMAIN
+from knowledge_svc.domain.backends import Misconfigured
 from knowledge_svc.domain.items import space_of
 from knowledge_svc.indexer import Indexer, Pace
 from knowledge_svc.ingest import Ingest
@@ -73,27 +75,20 @@ def assemble(
     )
 
 
-def choose_index(chosen: Settings, store: Store) -> VectorIndex:
-    """The vector index that the settings choose."""
-    match chosen.vectors:
-        case "pgvector":
-            return PgvectorIndex(store.functions)
-
-
-def choose_embedder(chosen: Settings) -> Embedder:
-    """The embedder that the settings choose."""
-    match chosen.embedder:
-        case "wordllama":
-            return WordLlamaEmbedder()
-
-
 async def main() -> None:
     """Serve until told to stop."""
     chosen = settings.load(Settings, "knowledge")
     logs.configure("knowledge", chosen.log_level)
-    async with open_store(chosen, "knowledge_svc", "knowledge") as store:
-        embedder, index = choose_embedder(chosen), choose_index(chosen, store)
-        await serve.run(assemble(store, embedder, index), chosen)
+    try:
+        async with (
+            open_store(chosen, "knowledge_svc", "knowledge") as store,
+            open_backends(chosen, store) as backends,
+        ):
+            service = assemble(store, backends.embedder, backends.index, reranker=backends.reranker)
+            await serve.run(service, chosen)
+    except Misconfigured as error:
+        print(f"kith knowledge: {error}", file=sys.stderr)  # noqa: T201 - as for settings
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -204,6 +205,7 @@ def _vector(task: Task, values: Sequence[float]) -> Vector:
         subject_id=task.subject_id,
         group_id=task.group_id,
         session_id=task.session_id,
+        content_hash=hashlib.sha256(task.content.encode()).hexdigest(),
     )
 
 

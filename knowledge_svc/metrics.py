@@ -30,3 +30,13 @@ SEARCH_SECONDS = Histogram(
 DEGRADED = Counter(
     "kith_knowledge_search_degraded_total", "Searches that had to do without meaning."
 )
+BACKEND_SECONDS = Histogram(
+    "kith_knowledge_backend_seconds",
+    "Time of a request to a hosted backend, by what came of it: ok, throttled, unavailable, "
+    "refused or cut off.",
+    ["backend", "call", "outcome"], buckets=_SECONDS,
+)  # fmt: skip
+INDEX_LATE = Counter(
+    "kith_knowledge_index_late_total",
+    "Writes that a hosted index had acknowledged and did not show in time.",
+)

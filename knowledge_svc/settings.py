@@ -1,10 +1,32 @@
 """What the knowledge service may be told by its environment."""
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from svckit.settings import BindAddress, StoreSettings, bind_of, database_url_of
+
+# What Voyage's models offer.
+_DIMENSIONS = (256, 512, 1024, 2048)
+# More than this pgvector cannot index.
+_MOST_DIMENSIONS = 2_000
+
+
+def _in_one_word(key: SecretStr) -> SecretStr:
+    word = key.get_secret_value()
+    if not all("!" <= character <= "~" for character in word):
+        raise ValueError("is no key: it has blanks or what is no ASCII")
+    return key
+
+
+def _is_offered(dimension: int) -> int:
+    if dimension not in _DIMENSIONS:
+        raise ValueError(f"is one of {', '.join(map(str, _DIMENSIONS))}")
+    return dimension
+
+
+Dimension = Annotated[int, AfterValidator(_is_offered)]
+Key = Annotated[SecretStr, AfterValidator(_in_one_word)]
 
 
 class Settings(StoreSettings):
@@ -13,6 +35,51 @@ class Settings(StoreSettings):
     database_url: SecretStr | None = database_url_of("knowledge")
     bind: BindAddress = bind_of("KITH_KNOWLEDGE_BIND", "127.0.0.1:50053")
     metrics_bind: BindAddress = bind_of("KITH_KNOWLEDGE_METRICS_BIND", "127.0.0.1:9103")
-    # Where vectors are kept, and what makes them.
-    vectors: Literal["pgvector"] = "pgvector"
-    embedder: Literal["wordllama"] = "wordllama"
+
+    # Where vectors are kept, and what makes them: by default whatever there is a key for.
+    vectors: Literal["pgvector", "pinecone"] | None = None
+    embedder: Literal["wordllama", "voyage"] | None = None
+
+    pinecone_key: Key | None = Field(default=None, validation_alias="PINECONE_API_KEY")
+    pinecone_index: str | None = Field(
+        default=None, validation_alias="PINECONE_INDEX", pattern="^[a-z0-9-]{0,45}$"
+    )
+    pinecone_host: str | None = Field(default=None, validation_alias="PINECONE_HOST")
+    # Where an index that is missing is made.
+    pinecone_cloud: str = Field(default="aws", validation_alias="PINECONE_CLOUD")
+    pinecone_region: str = Field(default="us-east-1", validation_alias="PINECONE_REGION")
+
+    voyage_key: Key | None = Field(default=None, validation_alias="VOYAGE_API_KEY")
+    voyage_url: str | None = None
+    voyage_model: str = Field(default="voyage-4", pattern="^[a-z0-9.-]{1,64}$")
+    voyage_dimension: Dimension = 1024
+    voyage_reranker: str = Field(default="rerank-2.5", pattern="^[a-z0-9.-]{1,64}$")
+
+    @property
+    def vector_backend(self) -> Literal["pgvector", "pinecone"]:
+        """Where vectors are kept: as forced, else as configured."""
+        return self.vectors or ("pinecone" if self.pinecone_key else "pgvector")
+
+    @property
+    def embedding_backend(self) -> Literal["wordllama", "voyage"]:
+        """What makes them: as forced, else as configured."""
+        return self.embedder or ("voyage" if self.voyage_key else "wordllama")
+
+    @model_validator(mode="after")
+    def _backends_are_whole(self) -> Self:
+        if self.vector_backend == "pinecone":
+            if not self.pinecone_key:
+                raise ValueError("PINECONE_API_KEY: is needed for KITH_VECTORS=pinecone")
+            if not (self.pinecone_index or self.pinecone_host):
+                raise ValueError(
+                    "PINECONE_INDEX: is needed beside PINECONE_API_KEY (it is made if it is "
+                    "missing), or PINECONE_HOST; KITH_VECTORS=pgvector does without Pinecone"
+                )
+        if self.embedding_backend == "voyage":
+            if not self.voyage_key:
+                raise ValueError("VOYAGE_API_KEY: is needed for KITH_EMBEDDER=voyage")
+            if self.vector_backend == "pgvector" and self.voyage_dimension > _MOST_DIMENSIONS:
+                raise ValueError(
+                    f"KITH_VOYAGE_DIMENSION: pgvector indexes up to {_MOST_DIMENSIONS}; choose 1024"
+                )
+        return self

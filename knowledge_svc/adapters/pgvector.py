@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from knowledge_svc.domain.items import Filter, Match, Space, Vector
+from knowledge_svc.domain.items import Filter, IdPage, Indexed, Match, Space, Vector
 from svckit.errors import SqlError, Unavailable
 from svckit.sql import SqlFunctions
 
@@ -27,6 +27,17 @@ class PgvectorIndex:
 
     async def delete(self, space: str, ids: Sequence[str]) -> None:
         await self._call("delete_vectors", space=space, ids=[*ids])
+
+    async def delete_where(self, space: str, narrow: Filter) -> None:
+        await self._call("delete_vectors_where", space=space, narrow=narrow.as_json())
+
+    async def ids(self, space: str, *, after: str | None, limit: int) -> IdPage:
+        found = await self._call("vector_ids", space=space, after=after, most=limit)
+        return IdPage(found, found[-1] if len(found) == limit else None)
+
+    async def fetch(self, space: str, ids: Sequence[str]) -> list[Indexed]:
+        rows = await self._call("fetch_vectors", space=space, ids=[*ids])
+        return [Indexed(**row) for row in rows]
 
     async def nearest(
         self,

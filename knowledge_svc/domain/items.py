@@ -211,6 +211,32 @@ class Vector:
     subject_id: str | None = None
     group_id: str | None = None
     session_id: str | None = None
+    # SHA-256 of the content that it was made of, in hex.
+    content_hash: str | None = None
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What an index holds of an item beside the numbers; times are ISO 8601.
+
+    `content_hash` is as in Vector, and None where the index did not keep it.
+    """
+
+    knowledge_id: str
+    namespace: str
+    occurred_at: str
+    subject_id: str | None = None
+    group_id: str | None = None
+    session_id: str | None = None
+    content_hash: str | None = None
+
+
+@dataclass(frozen=True)
+class IdPage:
+    """Some ids, in order, and where to go on; None at the end."""
+
+    ids: Sequence[str]
+    after: str | None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from knowledge_svc.domain.items import (
     Failure,
     Filter,
     IdempotencyConflict,
+    IdPage,
+    Indexed,
     Item,
     Match,
     Place,
@@ -103,20 +105,39 @@ class IndexQueue(Protocol):
 class VectorIndex(Protocol):
     """Vectors by space; a derived copy that can be rebuilt.
 
-    Every method raises Unavailable while the index cannot be reached. What was written may
-    take a moment to be found.
+    Every method raises Unavailable while the index cannot be reached, or throttles; any
+    other error is that of the vectors at hand.
     """
 
     async def prepare(self, space: Space) -> None:
-        """Make the space usable; may be repeated."""
+        """Make the space usable, at the latest when it is first used; may be repeated.
+
+        Raises Misconfigured where the index can never hold it.
+        """
         ...
 
     async def upsert(self, space: str, vectors: Sequence[Vector]) -> None:
-        """Add the vectors or replace those with their ids."""
+        """Add the vectors or replace those with their ids.
+
+        Returns when searches see them, as far as the index can tell and soon enough for
+        the indexer's lease.
+        """
         ...
 
     async def delete(self, space: str, ids: Sequence[str]) -> None:
-        """Remove the vectors; ids without one are fine."""
+        """Remove the vectors; ids without one are fine. Searches may see them a little longer."""
+        ...
+
+    async def delete_where(self, space: str, narrow: Filter) -> None:
+        """Remove the vectors that fit a `Filter.narrowing` which narrows by something."""
+        ...
+
+    async def ids(self, space: str, *, after: str | None, limit: int) -> IdPage:
+        """The ids of all vectors in order, from `IdPage.after` of the page before on."""
+        ...
+
+    async def fetch(self, space: str, ids: Sequence[str]) -> Sequence[Indexed]:
+        """What is held of those of the ids that have a vector, in no order."""
         ...
 
     async def nearest(
@@ -130,7 +151,8 @@ class VectorIndex(Protocol):
     ) -> Sequence[Match]:
         """The nearest by cosine, best first, equal ones in order of id.
 
-        `narrow` is a `Filter.narrowing`; `ids`, at most MOST_IDS, leaves no others.
+        Of equal ones at the end of the page a hosted index may choose any. `narrow` is a
+        `Filter.narrowing`; `ids`, at most MOST_IDS, leaves no others.
         """
         ...
 

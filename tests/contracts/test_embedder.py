@@ -2,11 +2,14 @@
 
 import asyncio
 import math
+from collections.abc import AsyncIterator
 
 import pytest
 
+from knowledge_svc.adapters.voyage import VoyageModel, open_voyage
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.ports.items import Embedder, Purpose
+from tests.support import voyage as stand_in
 from tests.support.knowledge import wordllama
 
 DOCUMENT, QUERY = Purpose.DOCUMENT, Purpose.QUERY
@@ -17,7 +20,16 @@ def local() -> Embedder:
     return wordllama()
 
 
-@pytest.fixture(params=["local"])
+@pytest.fixture
+async def voyage() -> AsyncIterator[Embedder]:
+    async with (
+        stand_in.Voyage().running() as url,
+        open_voyage(stand_in.KEY, VoyageModel(dimension=512, url=url)) as (embedder, _),
+    ):
+        yield embedder
+
+
+@pytest.fixture(params=["local", "voyage"])
 def embedder(request: pytest.FixtureRequest) -> Embedder:
     """Each kind of embedder in turn."""
     chosen: Embedder = request.getfixturevalue(request.param)
@@ -95,9 +107,8 @@ async def test_the_local_model_is_loaded_once_by_whoever_comes_first():
     assert first == second
 
 
-async def test_the_local_embedder_leaves_the_loop_to_others():
+async def test_an_embedder_leaves_the_loop_to_others(embedder):
     """A batch that takes long is worked on elsewhere."""
-    embedder = wordllama()
     await embedder.load()
     turns = 0
 

@@ -1,16 +1,21 @@
 """What every VectorIndex does; a new adapter adds a fixture and a name to `index`."""
 
 import asyncio
+import hashlib
 import math
 import random
+from collections.abc import AsyncIterator
+from datetime import datetime
 
 import pytest
 
 from knowledge_svc.adapters.pgvector import PgvectorIndex
+from knowledge_svc.adapters.pinecone import PineconePlace, open_pinecone
 from knowledge_svc.domain.items import Filter, Space, Vector
 from knowledge_svc.ports.items import VectorIndex
 from svckit import ids, sql
 from svckit.errors import Unavailable
+from tests.support import pinecone as stand_in
 from tests.support.cluster import Database
 from tests.support.knowledge import as_administrator, eventually
 
@@ -34,7 +39,17 @@ def pgvector_over_rest(rest_functions: sql.SqlFunctions) -> VectorIndex:
     return PgvectorIndex(rest_functions)
 
 
-@pytest.fixture(params=["pgvector", "pgvector_over_rest"])
+@pytest.fixture
+async def pinecone(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[VectorIndex]:
+    service = stand_in.Pinecone()
+    async with service.running() as url:
+        monkeypatch.setenv("PINECONE_CONTROLLER_HOST", url)
+        service.add("kith", SPACE.dimension)
+        async with open_pinecone(stand_in.KEY, PineconePlace("kith")) as index:
+            yield index
+
+
+@pytest.fixture(params=["pgvector", "pgvector_over_rest", "pinecone"])
 def adapter(request: pytest.FixtureRequest) -> VectorIndex:
     """Each kind of index in turn."""
     chosen: VectorIndex = request.getfixturevalue(request.param)
@@ -93,6 +108,18 @@ async def test_no_more_are_found_than_asked_for_and_equal_ones_by_id(index):
     await visible(index, 9)
 
     found = await near(index, 1, 2, 3, limit=4)
+
+    assert len(found) == 4
+    assert list(found) == sorted(found)
+    assert set(found) <= {vector.knowledge_id for vector in vectors}
+
+
+async def test_of_equal_ones_pgvector_finds_the_first_by_id(pgvector):
+    await pgvector.prepare(SPACE)
+    vectors = [a_vector(1, 2, 3) for _ in range(9)]
+    await pgvector.upsert(SPACE.name, vectors)
+
+    found = await near(pgvector, 1, 2, 3, limit=4)
 
     assert list(found) == sorted(vector.knowledge_id for vector in vectors)[:4]
 
@@ -160,16 +187,136 @@ async def test_a_search_can_be_narrowed_to_ids(index):
 
 
 async def test_spaces_do_not_mix(index):
-    other = Space("other", "model", 2, "whole-1")
+    other = Space("other", "another-model", 3, "whole-1")
     await index.prepare(other)
-    mine, others = a_vector(1, 0, 0), a_vector(1, 0)
+    mine, others = a_vector(1, 0, 0), a_vector(1, 0, 0)
 
     await index.upsert(SPACE.name, [mine])
     await index.upsert(other.name, [others])
     await visible(index, 1)
 
     assert list(await near(index, 1, 0, 0)) == [mine.knowledge_id]
-    assert list(await near(index, 1, 0, space=other.name)) == [others.knowledge_id]
+    assert list(await near(index, 1, 0, 0, space=other.name)) == [others.knowledge_id]
+    await index.delete(SPACE.name, [others.knowledge_id])
+    assert (await index.ids(other.name, after=None, limit=5)).ids == [others.knowledge_id]
+
+
+async def test_pgvector_has_spaces_of_different_dimensions_side_by_side(pgvector):
+    other = Space("other", "model", 2, "whole-1")
+    await pgvector.prepare(SPACE)
+    await pgvector.prepare(other)
+    mine, others = a_vector(1, 0, 0), a_vector(1, 0)
+
+    await pgvector.upsert(SPACE.name, [mine])
+    await pgvector.upsert(other.name, [others])
+
+    assert list(await near(pgvector, 1, 0, 0)) == [mine.knowledge_id]
+    assert list(await near(pgvector, 1, 0, space=other.name)) == [others.knowledge_id]
+
+
+async def test_what_was_written_is_found_when_the_write_returns(index):
+    for n in range(5):
+        written = a_vector(1, n, 0)
+        await index.upsert(SPACE.name, [written])
+
+        assert written.knowledge_id in await near(index, 1, n, 0)
+
+
+async def test_no_vectors_and_no_ids_are_fine(index):
+    await index.upsert(SPACE.name, [])
+    await index.delete(SPACE.name, [])
+
+    assert await near(index, 1, 0, 0) == {}
+    assert list(await index.fetch(SPACE.name, [])) == []
+    assert (await index.ids(SPACE.name, after=None, limit=5)).ids == []
+
+
+async def test_a_search_narrowed_to_nobody_finds_nothing(index):
+    await index.upsert(SPACE.name, [a_vector(1, 0, 0)])
+    await visible(index, 1)
+
+    assert await near(index, 1, 0, 0, narrow=Filter(subject_ids=[])) == {}
+    assert await near(index, 1, 0, 0, ids=[]) == {}
+
+
+async def test_times_narrow_to_the_microsecond(index):
+    early = a_vector(1, 0, 0, occurred_at="2026-01-01T00:00:00.000001+00:00")
+    late = a_vector(1, 0, 0, occurred_at="2026-01-01T02:00:00.000002+02:00")
+    await index.upsert(SPACE.name, [early, late])
+    await visible(index, 2)
+    border = "2026-01-01T00:00:00.000002Z"
+
+    assert list(await near(index, 1, 0, 0, narrow=Filter(occurred_to=border))) == [
+        early.knowledge_id
+    ]
+    assert list(await near(index, 1, 0, 0, narrow=Filter(occurred_from=border))) == [
+        late.knowledge_id
+    ]
+
+
+async def test_a_census_walks_through_all_ids_in_pages_and_in_order(index):
+    vectors = [a_vector(1, n, 0) for n in range(250)]
+    await index.upsert(SPACE.name, vectors)
+    await visible(index, 250)
+
+    walked, after = [], None
+    for _ in range(10):
+        page = await index.ids(SPACE.name, after=after, limit=120)
+        assert len(page.ids) <= 120
+        walked += page.ids
+        after = page.after
+        if after is None:
+            break
+
+    assert after is None
+    assert walked == sorted(vector.knowledge_id for vector in vectors)
+
+
+async def test_what_is_held_of_a_vector_can_be_read(index):
+    whole = a_vector(
+        1, 0, 0, namespace="notes", subject_id=ANN, group_id=ids.named("g"),
+        session_id=ids.named("s"), occurred_at="2026-01-02T03:04:05.678901+00:00",
+    )  # fmt: skip
+    bare = a_vector(0, 1, 0)
+    await index.upsert(SPACE.name, [whole, bare])
+    await visible(index, 2)
+
+    asked = [whole.knowledge_id, bare.knowledge_id, ids.new()]
+    held = {one.knowledge_id: one for one in await index.fetch(SPACE.name, asked)}
+
+    assert held.keys() == {whole.knowledge_id, bare.knowledge_id}
+    for vector in (whole, bare):
+        found = held[vector.knowledge_id]
+        for name in ("namespace", "subject_id", "group_id", "session_id"):
+            assert getattr(found, name) == getattr(vector, name)
+        assert datetime.fromisoformat(found.occurred_at) == datetime.fromisoformat(
+            vector.occurred_at
+        )
+
+
+async def test_pinecone_keeps_the_hash_of_the_content(pinecone):
+    await pinecone.prepare(SPACE)
+    digest = hashlib.sha256(b"tea").hexdigest()
+    vector = a_vector(1, 0, 0, content_hash=digest)
+    await pinecone.upsert(SPACE.name, [vector])
+
+    [held] = await pinecone.fetch(SPACE.name, [vector.knowledge_id])
+
+    assert held.content_hash == digest
+
+
+async def test_vectors_go_by_what_they_can_be_narrowed_by(index):
+    anns = [a_vector(1, n, 0, subject_id=ANN) for n in range(3)]
+    bens = a_vector(1, 0, 0, subject_id=BEN)
+    nobodys = a_vector(1, 0, 0)
+    await index.upsert(SPACE.name, [*anns, bens, nobodys])
+    await visible(index, 5)
+
+    await index.delete_where(SPACE.name, Filter(subject_ids=[ANN]))
+    await index.delete_where(SPACE.name, EVERYTHING)
+
+    await visible(index, 2)
+    assert set(await near(index, 1, 1, 1)) == {bens.knowledge_id, nobodys.knowledge_id}
 
 
 async def test_preparing_again_keeps_what_is_there(index):

@@ -40,7 +40,7 @@ COMPOSE_ONLY = {"POSTGRES_PASSWORD", "PUBLISH", "EXTRAS"}
 
 _VARIABLE = re.compile(r"^(?:# )?([A-Z][A-Z0-9_]+)=(.*)$", re.MULTILINE)
 # ${NAME}, ${NAME:-default}, ${NAME:?problem}; a default may hold another one.
-_REFERENCE = re.compile(r"\$\{([A-Z_]+)(?::([-?])((?:[^{}]|\$\{[^{}]*\})*))?\}")
+_REFERENCE = re.compile(r"\$\{([A-Z_]+)(?::([-?+])((?:[^{}]|\$\{[^{}]*\})*))?\}")
 
 
 def settings_of(package: str) -> type[BaseSettings]:
@@ -108,6 +108,8 @@ def interpolated(text: str, given: Mapping[str, str]) -> str:
 
     def value(match: re.Match[str]) -> str:
         name, operator, rest = match.groups()
+        if operator == "+":
+            return rest if given.get(name) else ""
         if given.get(name):
             return given[name]
         if operator == "?":

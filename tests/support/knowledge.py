@@ -18,7 +18,16 @@ from kith.knowledge.v1 import knowledge_service_pb2 as pb
 from knowledge_svc.__main__ import SERVICE, assemble
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
-from knowledge_svc.domain.items import Entry, Filter, Match, NewItem, Space, Vector
+from knowledge_svc.domain.items import (
+    Entry,
+    Filter,
+    IdPage,
+    Indexed,
+    Match,
+    NewItem,
+    Space,
+    Vector,
+)
 from knowledge_svc.indexer import Pace
 from knowledge_svc.ports.items import Calibration, Embedder, Purpose, VectorIndex
 from knowledge_svc.ports.searching import Reranker
@@ -159,6 +168,21 @@ class GatedIndex:
         if self.fault:
             raise self.fault
         await self._index.delete(space, ids)
+
+    async def delete_where(self, space: str, narrow: Filter) -> None:
+        if self.fault:
+            raise self.fault
+        await self._index.delete_where(space, narrow)
+
+    async def ids(self, space: str, *, after: str | None, limit: int) -> IdPage:
+        if self.fault:
+            raise self.fault
+        return await self._index.ids(space, after=after, limit=limit)
+
+    async def fetch(self, space: str, ids: Sequence[str]) -> Sequence[Indexed]:
+        if self.fault:
+            raise self.fault
+        return await self._index.fetch(space, ids)
 
     async def nearest(
         self,

@@ -1,0 +1,80 @@
+"""Opens the vector index, the embedder and the reranker that the settings choose.
+
+What only one of them needs is imported where it is chosen.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from knowledge_svc.adapters.pgvector import PgvectorIndex
+from knowledge_svc.adapters.pinecone import PineconePlace, open_pinecone
+from knowledge_svc.adapters.voyage import VoyageModel, open_voyage
+from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
+from knowledge_svc.domain.backends import Misconfigured
+from knowledge_svc.domain.items import space_of
+from knowledge_svc.ports.items import Embedder, VectorIndex
+from knowledge_svc.ports.searching import Reranker
+from knowledge_svc.settings import Settings
+from svckit.stores import Store
+
+
+@dataclass(frozen=True)
+class Backends:
+    """What is chosen; nothing reranks without Voyage."""
+
+    index: VectorIndex
+    embedder: Embedder
+    reranker: Reranker | None
+
+
+@asynccontextmanager
+async def open_backends(chosen: Settings, store: Store) -> AsyncIterator[Backends]:
+    """The backends, checked as far as they can be reached.
+
+    Raises Misconfigured where one of them cannot be what the settings say; one that is away
+    is asked again when it is needed.
+    """
+    async with AsyncExitStack() as opened:
+        embedder, reranker = await _open_embedder(chosen, opened)
+        index: VectorIndex
+        if chosen.vector_backend == "pgvector":
+            index = PgvectorIndex(store.functions)
+        else:
+            assert chosen.pinecone_key is not None  # the settings' own check
+            _ensure_installed("pinecone", extra="pinecone")
+            place = PineconePlace(
+                chosen.pinecone_index,
+                chosen.pinecone_host or None,
+                chosen.pinecone_cloud,
+                chosen.pinecone_region,
+            )
+            index = await opened.enter_async_context(
+                open_pinecone(chosen.pinecone_key.get_secret_value(), place)
+            )
+            await index.prepare(space_of(embedder.model, embedder.dimension))
+        yield Backends(index, embedder, reranker)
+
+
+async def _open_embedder(
+    chosen: Settings, opened: AsyncExitStack
+) -> tuple[Embedder, Reranker | None]:
+    if chosen.embedding_backend == "wordllama":
+        return WordLlamaEmbedder(), None
+    assert chosen.voyage_key is not None  # the settings' own check
+    _ensure_installed("voyageai", extra="voyage")
+    model = VoyageModel(
+        chosen.voyage_model,
+        chosen.voyage_dimension,
+        chosen.voyage_reranker,
+        chosen.voyage_url or None,
+    )
+    return await opened.enter_async_context(
+        open_voyage(chosen.voyage_key.get_secret_value(), model)
+    )
+
+
+def _ensure_installed(package: str, *, extra: str) -> None:
+    if find_spec(package) is None:
+        raise Misconfigured(f"{extra} is chosen and not installed: pip install 'kith[{extra}]'")
