@@ -10,6 +10,7 @@ from importlib.util import find_spec
 
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.pinecone import PineconePlace, open_pinecone
+from knowledge_svc.adapters.remembering import RememberingEmbedder
 from knowledge_svc.adapters.voyage import VoyageModel, open_voyage
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.domain.backends import Misconfigured
@@ -70,9 +71,10 @@ async def _open_embedder(
         chosen.voyage_reranker,
         chosen.voyage_url or None,
     )
-    return await opened.enter_async_context(
+    embedder, reranker = await opened.enter_async_context(
         open_voyage(chosen.voyage_key.get_secret_value(), model)
     )
+    return RememberingEmbedder(embedder), reranker
 
 
 def _ensure_installed(package: str, *, extra: str) -> None:

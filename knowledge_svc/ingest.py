@@ -16,6 +16,8 @@ log = logs.get(__name__)
 _INLINE_CHARACTERS = 20_000
 # After this a deletion that its process did not finish is finished by an indexer.
 _DELETION_LEASE_SECONDS = 10.0
+# Whoever deletes waits no longer for a slow index: the item is hidden already.
+_REMOVAL_SECONDS = 2.0
 
 
 class Ingest:
@@ -70,10 +72,11 @@ class Ingest:
         deleted = [one for (one, _), is_new in zip(requests, outcomes, strict=True) if is_new]
         if deleted:
             try:
-                await self._index.delete(self._space.name, deleted)
+                async with asyncio.timeout(_REMOVAL_SECONDS):
+                    await self._index.delete(self._space.name, deleted)
                 await self._items.finish_deletions(deleted, owner=self._owner)
-            except Unavailable as error:
-                log.warning("deletions are left to the indexer", why=error.message)
+            except (Unavailable, TimeoutError) as error:
+                log.warning("deletions are left to the indexer", why=str(error))
         return outcomes
 
 

@@ -17,6 +17,9 @@ log = logs.get(__name__)
 _FIRST_DELAY, _LONGEST_DELAY = 0.25, 2.0
 # A vendor may ask for a pause of any length; after this it is asked again.
 _LONGEST_PAUSE = 60.0
+# For so long after all tries of a call failed, others fail at once: searches then go by words
+# alone without waiting for what is not there.
+_SHUT_SECONDS = 1.0
 
 
 class Passing(Unavailable):
@@ -32,14 +35,16 @@ class Patience:
 
     A call takes at most `seconds`, tries and pauses included, so that whoever holds a
     lease keeps it. A pause that is longer than a call may wait closes the door for its
-    length: the calls of that time fail at once, and the vendor is not asked.
+    length: the calls of that time fail at once, and the vendor is not asked. So it is for a
+    moment after a call has failed for good.
     """
 
     def __init__(self, vendor: str, *, seconds: float, tries: int = 3) -> None:
         self._vendor = vendor
         self._seconds = seconds
         self._tries = tries
-        self._closed_until = 0.0
+        self._asked_until = 0.0
+        self._shut_until = 0.0
 
     async def call(self, name: str, attempt: Callable[[], Awaitable[T]]) -> T:
         """What `attempt` answers; it raises Passing for what may be tried again.
@@ -51,10 +56,17 @@ class Patience:
             async with asyncio.timeout(self._seconds):
                 return await self._tried(name, attempt)
         except TimeoutError as error:
+            self._shut()
             raise Unavailable(f"{self._vendor} does not answer in time") from error
 
+    def _shut(self) -> None:
+        self._shut_until = asyncio.get_running_loop().time() + _SHUT_SECONDS
+
     async def _pause(self) -> None:
-        remaining = self._closed_until - asyncio.get_running_loop().time()
+        now = asyncio.get_running_loop().time()
+        if now < self._shut_until:
+            raise Unavailable(f"{self._vendor} could not be reached a moment ago")
+        remaining = self._asked_until - now
         if remaining > _LONGEST_DELAY:
             raise Passing(f"{self._vendor} has asked for a pause", remaining)
         if remaining > 0:
@@ -68,8 +80,10 @@ class Patience:
             except Passing as error:
                 if error.pause:
                     pause = min(error.pause, _LONGEST_PAUSE)
-                    self._closed_until = asyncio.get_running_loop().time() + pause
+                    self._asked_until = asyncio.get_running_loop().time() + pause
                 wait = error.pause or delay * random.uniform(0.5, 1.5)
+                if not remaining:
+                    self._shut()
                 if not remaining or wait > _LONGEST_DELAY:
                     raise
                 await asyncio.sleep(wait)

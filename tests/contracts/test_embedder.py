@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from knowledge_svc.adapters.remembering import MOST_REMEMBERED, RememberingEmbedder
 from knowledge_svc.adapters.voyage import VoyageModel, open_voyage
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.ports.items import Embedder, Purpose
 from tests.support import voyage as stand_in
-from tests.support.knowledge import wordllama
+from tests.support.knowledge import FailingEmbedder, wordllama
 
 DOCUMENT, QUERY = Purpose.DOCUMENT, Purpose.QUERY
 
@@ -29,7 +30,12 @@ async def voyage() -> AsyncIterator[Embedder]:
         yield embedder
 
 
-@pytest.fixture(params=["local", "voyage"])
+@pytest.fixture
+def remembering() -> Embedder:
+    return RememberingEmbedder(wordllama())
+
+
+@pytest.fixture(params=["local", "voyage", "remembering"])
 def embedder(request: pytest.FixtureRequest) -> Embedder:
     """Each kind of embedder in turn."""
     chosen: Embedder = request.getfixturevalue(request.param)
@@ -119,7 +125,44 @@ async def test_an_embedder_leaves_the_loop_to_others(embedder):
             await asyncio.sleep(0.001)
 
     other = asyncio.create_task(others())
-    await embedder.embed(["a text of some length, about this and that " * 50] * 400, DOCUMENT)
+    text = "a text of some length, about this and that " * 50
+    await embedder.embed([f"{n}. {text}" for n in range(400)], DOCUMENT)
     other.cancel()
 
     assert turns > 5
+
+
+def test_an_embedder_says_what_its_cosines_mean(embedder):
+    assert 0 <= embedder.calibration.unrelated < 1
+    assert embedder.calibration.weight > 0
+
+
+def test_what_remembers_has_the_calibration_of_what_it_asks(remembering):
+    assert remembering.calibration == WordLlamaEmbedder.calibration
+
+
+async def test_what_was_embedded_lately_is_not_embedded_again():
+    counted = FailingEmbedder(lambda texts: None)
+    embedder = RememberingEmbedder(counted)
+
+    first = await embedder.embed(["tea", "coffee", "tea"], DOCUMENT)
+    second = await embedder.embed(["coffee", "milk", "tea"], DOCUMENT)
+    await embedder.embed(["tea"], QUERY)
+
+    assert counted.calls == [["tea", "coffee"], ["milk"], ["tea"]]
+    assert first[0] == first[2] == second[2]
+    assert first[1] == second[0]
+
+
+async def test_what_is_remembered_is_bounded_and_the_oldest_goes_first():
+    counted = FailingEmbedder(lambda texts: None)
+    embedder = RememberingEmbedder(counted)
+
+    texts = [f"text {n}" for n in range(MOST_REMEMBERED + 10)]
+    vectors = await embedder.embed(texts, DOCUMENT)
+    counted.calls.clear()
+    await embedder.embed(texts[10:], DOCUMENT)
+    await embedder.embed(texts[:1], DOCUMENT)
+
+    assert len(vectors) == len(texts)
+    assert counted.calls == [texts[:1]]

@@ -7,7 +7,8 @@ import pytest
 from knowledge_svc import __main__ as process
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.pinecone import PineconeIndex
-from knowledge_svc.adapters.voyage import VoyageEmbedder, VoyageReranker
+from knowledge_svc.adapters.remembering import RememberingEmbedder
+from knowledge_svc.adapters.voyage import VoyageReranker
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.backends import open_backends
 from knowledge_svc.domain.backends import Misconfigured
@@ -64,7 +65,7 @@ async def test_keys_choose_the_hosted_backends(database, clouds):
     index.add("kith", 256)
 
     async with store_of(database, "knowledge") as store, open_backends(chosen(), store) as backends:
-        assert isinstance(backends.embedder, VoyageEmbedder)
+        assert isinstance(backends.embedder, RememberingEmbedder)
         assert isinstance(backends.index, PineconeIndex)
         assert isinstance(backends.reranker, VoyageReranker)
         assert (backends.embedder.model, backends.embedder.dimension) == ("voyage-4", 256)
@@ -170,6 +171,30 @@ async def test_an_index_at_an_address_is_checked_without_the_control_plane(
             pass
 
     assert {name for name, _ in index.requests} == {"describe_index_stats"}
+
+
+async def test_the_process_searches_with_the_reranker_that_was_chosen(
+    monkeypatch, database, clouds, environment
+):
+    assembled = []
+
+    def note(*parts: object, **more: object) -> None:
+        assembled.append((parts, more))
+
+    async def served(*_: object) -> None:
+        pass
+
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    monkeypatch.setattr(process, "assemble", note)
+    monkeypatch.setattr(process.serve, "run", served)
+    environment(KITH_DATABASE_URL=database.url("kith_knowledge"))
+
+    await process.main()
+
+    [((_, embedder, index), more)] = assembled
+    assert isinstance(embedder, RememberingEmbedder)
+    assert isinstance(index, PineconeIndex)
+    assert isinstance(more["reranker"], VoyageReranker)
 
 
 async def test_backends_that_are_away_do_not_end_the_start(database, clouds):

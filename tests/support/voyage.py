@@ -42,8 +42,8 @@ class Voyage:
         self.connections: set[Any] = set()
         self.app = Starlette(
             routes=[
-                Route("/v1/embeddings", self._guarded(self._embed), methods=["POST"]),
-                Route("/v1/rerank", self._guarded(self._rerank), methods=["POST"]),
+                Route("/v1/embeddings", self._guarded("_embed"), methods=["POST"]),
+                Route("/v1/rerank", self._guarded("_rerank"), methods=["POST"]),
             ]
         )
         self.url = ""
@@ -60,7 +60,7 @@ class Voyage:
         """Every text that was embedded, in order."""
         return [text for given in self.asked for text in given.get("input", [])]
 
-    def _guarded(self, do: Any) -> Any:
+    def _guarded(self, do: str) -> Any:
         async def endpoint(request: Request) -> Response:
             given = orjson.loads(await request.body())
             self.asked.append(given)
@@ -74,7 +74,7 @@ class Voyage:
             if request.headers.get("authorization") != f"Bearer {KEY}":
                 return error(401, "Provided API key is invalid.")
             try:
-                return await do(given)
+                return await getattr(self, do)(given)
             except ValueError as problem:
                 return error(400, str(problem))
 
