@@ -2,7 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from knowledge_svc import metrics
@@ -52,9 +53,15 @@ class Patience:
         Raises Unavailable where that does not help, and what else `attempt` raises.
         """
         await self._pause()
+        async with self.within(self._seconds):
+            return await self._tried(name, attempt)
+
+    @asynccontextmanager
+    async def within(self, seconds: float) -> AsyncIterator[None]:
+        """A bound for several calls together; past it they are Unavailable."""
         try:
-            async with asyncio.timeout(self._seconds):
-                return await self._tried(name, attempt)
+            async with asyncio.timeout(seconds):
+                yield
         except TimeoutError as error:
             self._shut()
             raise Unavailable(f"{self._vendor} does not answer in time") from error

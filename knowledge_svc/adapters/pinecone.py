@@ -7,6 +7,7 @@ vector was made of; `pinecone_wire` has its words.
 import asyncio
 import dataclasses
 import importlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,10 +39,11 @@ log = logs.get(__name__)
 # The service lists so many at a time.
 _MOST_LISTED = 100
 
-# Of one attempt and of all attempts at a call; then how long a write may take to be seen. An
-# indexer embeds before and marks after, all within its lease of 30 seconds.
+# Of one attempt, of all attempts at a call, of all calls of an upsert, and of how long a write
+# may take to be seen. An indexer embeds before and marks after, all within 30 seconds.
 _ATTEMPT_SECONDS = 5.0
 _CALL_SECONDS = 8.0
+_UPSERT_SECONDS = 16.0
 _VISIBLE_SECONDS = 5.0
 _FIRST_LOOK, _LONGEST_LOOK = 0.02, 0.5
 
@@ -84,6 +86,10 @@ class PineconeIndex:
             log.warning("pinecone is asked again when it is needed", why=error.message)
 
     async def upsert(self, space: str, vectors: Sequence[Vector]) -> None:
+        async with self._patience.within(_UPSERT_SECONDS):
+            await self._upsert(space, vectors)
+
+    async def _upsert(self, space: str, vectors: Sequence[Vector]) -> None:
         documents = await self._documents(space)
         dimension = self._spaces[space].dimension
         position: int | None = None
@@ -304,6 +310,8 @@ async def open_pinecone(key: str, place: PineconePlace) -> AsyncIterator[Pinecon
     """An index with one client of its own."""
     # It takes a second to import.
     pinecone = await asyncio.to_thread(importlib.import_module, "pinecone")
+    # It tells of every request; what Kith tells of them is in metrics.
+    logging.getLogger("pinecone").setLevel(logging.WARNING)
     client = pinecone.AsyncPinecone(
         api_key=key, timeout=_ATTEMPT_SECONDS, retry_config=_no_retries()
     )

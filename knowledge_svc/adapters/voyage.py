@@ -6,8 +6,9 @@ it would download, and a loop of its own, because it decodes a batch where it re
 """
 
 import importlib
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -33,7 +34,7 @@ _MOST_RERANKED_TOKENS = 600_000
 _MOST_RERANKED = 200
 _MOST_QUERY_BYTES = 1_000
 
-# Of one attempt and of all attempts at a call; an indexer upserts afterwards, within its lease.
+# Of one attempt, and of all that an answer takes; an indexer upserts afterwards, within its lease.
 _ATTEMPT_SECONDS = 8.0
 _CALL_SECONDS = 12.0
 
@@ -69,6 +70,10 @@ class VoyageClient:
             await self._aside.run(self._session.close())
         await self._aside.close()
 
+    def within(self) -> AbstractAsyncContextManager[None]:
+        """The bound of all requests for one answer together."""
+        return self._patience.within(_CALL_SECONDS)
+
     async def call(self, name: str, request: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
         """What the request, made with the package's client, answers."""
 
@@ -79,6 +84,8 @@ class VoyageClient:
 
     async def _open(self) -> None:
         voyageai = importlib.import_module("voyageai")
+        # It tells of every request, and at the lowest level the texts too.
+        logging.getLogger("voyage").setLevel(logging.WARNING)
         aiohttp = importlib.import_module("aiohttp")
         self._client = voyageai.AsyncClient(
             api_key=self._key, max_retries=0, timeout=_ATTEMPT_SECONDS, base_url=self._url
@@ -137,11 +144,12 @@ class VoyageEmbedder:
 
     async def embed(self, texts: Sequence[str], purpose: Purpose) -> list[list[float]]:
         vectors = [[0.0] * self.dimension for _ in texts]
-        for places in _batches(texts):
-            some = [texts[place][:MOST_CHARACTERS] for place in places]
-            found = await self._client.call("embed", self._request(some, purpose))
-            for place, vector in zip(places, found, strict=True):
-                vectors[place] = vector
+        async with self._client.within():
+            for places in _batches(texts):
+                some = [texts[place][:MOST_CHARACTERS] for place in places]
+                found = await self._client.call("embed", self._request(some, purpose))
+                for place, vector in zip(places, found, strict=True):
+                    vectors[place] = vector
         return vectors
 
     def _request(
@@ -170,12 +178,13 @@ class VoyageReranker:
         readable = [place for place, text in enumerate(texts) if text.strip()]
         if not query.strip():
             return scores
-        for start in range(0, len(readable), _MOST_RERANKED):
-            places = readable[start : start + _MOST_RERANKED]
-            request = self._request(query, [texts[place] for place in places])
-            found = await self._client.call("rerank", request)
-            for place, score in zip(places, found, strict=True):
-                scores[place] = score
+        async with self._client.within():
+            for start in range(0, len(readable), _MOST_RERANKED):
+                places = readable[start : start + _MOST_RERANKED]
+                request = self._request(query, [texts[place] for place in places])
+                found = await self._client.call("rerank", request)
+                for place, score in zip(places, found, strict=True):
+                    scores[place] = score
         return scores
 
     def _request(

@@ -38,6 +38,20 @@ def test_the_storage_backend_is_the_one_that_the_services_choose(monkeypatch: py
     assert Settings().backends["storage_backend"] == "postgres"
 
 
+def test_the_backends_of_knowledge_are_those_that_the_service_chooses(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("PINECONE_API_KEY", "set")
+    monkeypatch.setenv("VOYAGE_API_KEY", "set")
+    assert Settings().backends["vector_backend"] == "pinecone"
+    assert Settings().backends["embedder"] == "voyage"
+
+    monkeypatch.setenv("KITH_VECTORS", "pgvector")
+    monkeypatch.setenv("KITH_EMBEDDER", "wordllama")
+    assert Settings().backends["vector_backend"] == "pgvector"
+    assert Settings().backends["embedder"] == "wordllama"
+
+
 async def test_status_tells_the_health_of_each_service(gateway: httpx.AsyncClient):
     async def is_ok() -> bool:
         answer = await gateway.get("/v1/status")

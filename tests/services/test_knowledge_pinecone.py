@@ -180,6 +180,14 @@ async def test_a_write_that_is_not_seen_in_time_is_counted_and_not_repeated(
     assert service.count("upsert") == 1
 
 
+async def test_a_slow_upsert_ends_before_an_indexers_lease(service, index, monkeypatch):
+    monkeypatch.setattr(adapter, "_UPSERT_SECONDS", 0.2)
+    service.delay = 0.15
+
+    with pytest.raises(Unavailable, match="in time"):
+        await index.upsert(SPACE.name, [a_vector() for _ in range(2_001)])
+
+
 async def test_without_positions_nothing_is_waited_for(service, index):
     service.tells_positions = False
     service.lag = 60

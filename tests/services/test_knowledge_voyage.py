@@ -120,7 +120,7 @@ async def test_an_outage_is_unavailable_after_a_few_tries(service, embedder):
 
 async def test_a_host_that_is_not_there_is_unavailable():
     async with open_voyage(stand_in.KEY, VoyageModel(url="http://127.0.0.1:9/v1")) as (embedder, _):
-        with pytest.raises(Unavailable, match="cannot be reached"):
+        with pytest.raises(Unavailable, match="reached"):
             await embedder.embed(["tea"], DOCUMENT)
 
 
@@ -206,6 +206,21 @@ async def test_a_service_that_is_away_does_not_stop_the_start(service):
     service.down = 503
 
     await opened(service)
+
+
+async def test_neither_the_key_nor_a_text_is_in_a_log(service, embedder, caplog, capsys):
+    caplog.set_level("DEBUG")
+    service.faults.append(stand_in.error(401, "Provided API key is invalid."))
+    with pytest.raises(Unavailable):
+        await embedder.embed(["a private matter"], DOCUMENT)
+
+    await embedder.embed(["a private matter"], DOCUMENT)
+
+    printed = capsys.readouterr()
+    said = caplog.text + printed.out + printed.err
+    assert "voyage answers 401" in said
+    assert stand_in.KEY not in said
+    assert "private" not in said
 
 
 def test_only_where_it_is_chosen_is_the_package_imported():
