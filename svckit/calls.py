@@ -4,15 +4,14 @@ import asyncio
 import contextlib
 import hmac
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import grpc
-import structlog
 from grpc_status import rpc_status
 
-from svckit import errors, ids, logs, metrics, rpc, wirecheck
+from svckit import errors, logs, metrics, rpc, wirecheck
 
 log = logs.get(__name__)
 
@@ -189,7 +188,7 @@ class _Call:
         self._gate.inside += 1
         try:
             metadata = dict(self._context.invocation_metadata() or ())
-            _bind_ids(metadata)
+            logs.bind_call(metadata)
             self._is_background = BACKGROUND in metadata
             if self._credential is not None:
                 given = str(metadata.get("authorization", "")).encode()
@@ -240,15 +239,6 @@ def _code_of(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "DEADLINE_EXCEEDED"
     return rpc.code_of(error)
-
-
-def _bind_ids(metadata: Mapping[str, Any]) -> None:
-    """Give the call's log lines the trace it belongs to (W3C `traceparent`)."""
-    _, _, rest = str(metadata.get("traceparent", "")).partition("-")
-    structlog.contextvars.bind_contextvars(
-        trace_id=rest.partition("-")[0] or ids.new().replace("-", ""),
-        request_id=str(metadata.get("x-request-id", "")) or ids.new(),
-    )
 
 
 async def _each(
