@@ -12,7 +12,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import events, floors, identity, idle, kith, subscriptions
+from bench import events, floors, identity, idle, kith, log_plans, subscriptions
 from bench.measure import Figures
 from tests.support.up import RunningKith, kith_up
 
@@ -36,6 +36,7 @@ SECTIONS: dict[str, Section] = {
     "kith": kith,
     "events": events,
     "subscriptions": subscriptions,
+    "plans": log_plans,
 }
 
 

@@ -1,26 +1,24 @@
-"""`python -m bench.log_plans`: reads of a million events in 60 daily partitions, beside floors.
+"""Reads of a million events in 60 daily partitions, beside floors.
 
 A database of its own, filled by SQL. A floor is the query that somebody would write by hand who
 knows the partition and the index; both sides are called over the same connection, one at a time.
 """
 
-import argparse
-import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-from rich.console import Console
-from rich.table import Table
 
 from bench.measure import Figures, figures
 from kithctl.embedded import EmbeddedPostgres
 from svckit import ids, migrate
 from tests.support.event_days import fill_days
+from tests.support.up import RunningKith
 
+EVENTS = 1_000_000
 DAYS = 60
 FIRST_DAY = "date '2024-01-01'"
 LAST_TABLE, MIDDLE_TABLE = "event.event_log_20240229", "event.event_log_20240130"
@@ -39,10 +37,16 @@ STATS_FLOOR = """
     SELECT hour, event_type, platform, count FROM event.event_counts
     WHERE hour >= '2024-01-31Z' AND hour < '2024-02-01Z' ORDER BY 1, 2, 3"""
 
-Rows = Sequence[tuple[str, str, tuple[Any, ...]]]
+RATIOS = (
+    ("timeline of 3 subjects, newest 50", "floor: timeline of 3 subjects, newest 50"),
+    ("50 after an old position", "floor: 50 after an old position"),
+    ("a day's counts, by hour, type and platform", "floor: a day's counts"),
+)
+
+Statements = Sequence[tuple[str, str, tuple[Any, ...]]]
 
 
-def rows(each_day: int) -> Rows:
+def statements(each_day: int) -> Statements:
     """What is measured: name, statement, arguments."""
     middle = 29 * each_day + each_day // 2
     listed = "SELECT event.list_events(50, true, subject_ids => $1{})"
@@ -51,11 +55,11 @@ def rows(each_day: int) -> Rows:
         ("floor: timeline of 3 subjects, newest 50", TIMELINE_FLOOR, ()),
         ("timeline of 3 subjects, newest 50", listed.format(""), (THREE,)),
         (
-            "  the same, of a type",
+            "timeline of 3 subjects, of a type",
             listed.format(", event_types => ARRAY['message']"),
             (THREE,),
         ),
-        ("  somebody who wrote three times", listed.format(""), ([RARE],)),
+        ("timeline of somebody who wrote three times", listed.format(""), ([RARE],)),
         ("floor: 50 after an old position", RESUME_FLOOR, (middle,)),
         (
             "50 after an old position",
@@ -110,38 +114,20 @@ async def fill(connection: Any, each_day: int) -> None:
     await connection.execute(f"SELECT event.close_days({DAYS})")
 
 
-async def run(events: int, calls: int, console: Console) -> None:
-    """Fill, measure, print."""
-    each_day = events // DAYS
+async def rows(_: RunningKith) -> AsyncIterator[tuple[str, Figures]]:
+    """Each read, in a database of their own without fsync."""
+    each_day = EVENTS // DAYS
     with tempfile.TemporaryDirectory(prefix="kith-plans-") as home:
         async with EmbeddedPostgres(Path(home), settings={"fsync": "off"}) as postgres:
             await migrate.migrate(postgres.url(), "event_svc", "event")
             connection = await asyncpg.connect(postgres.url())
-            before = time.perf_counter()
             await fill(connection, each_day)
-            seconds = time.perf_counter() - before
-            table = Table(
-                "", "p50 ms", "p99 ms",
-                title=f"{DAYS * each_day:,} events in {DAYS} days, made in {seconds:.0f} s",
-            )  # fmt: skip
-            for name, statement, arguments in rows(each_day):
+            for name, statement, arguments in statements(each_day):
                 prepared = await connection.prepare(statement)
-                found = await measured(
-                    lambda query=prepared, given=arguments: query.fetch(*given), calls
+                yield (
+                    name,
+                    await measured(
+                        lambda query=prepared, given=arguments: query.fetch(*given), CALLS
+                    ),
                 )
-                table.add_row(name, f"{found.p50:.2f}", f"{found.p99:.2f}")
             await connection.close()
-    console.print(table)
-
-
-def main() -> None:
-    """Run the command."""
-    parser = argparse.ArgumentParser(prog="bench.log_plans", description=__doc__)
-    parser.add_argument("--events", type=int, default=1_000_000)
-    parser.add_argument("--calls", type=int, default=CALLS)
-    options = parser.parse_args()
-    asyncio.run(run(options.events, options.calls, Console()))
-
-
-if __name__ == "__main__":
-    main()
