@@ -73,8 +73,14 @@ async def event_service(database: Database) -> AsyncIterator[Stub]:
 
 
 async def move_clock(connection: Any, to: str) -> None:
-    """Let the log's time be an SQL expression; it is never earlier from then on."""
-    await connection.execute(f"UPDATE event.log_head SET created_at = {to}")
+    """Let the log's time be an SQL expression; it is never earlier from then on.
+
+    Under the log's lock, as everything that writes the head: an append under way would put
+    back the time that it read before.
+    """
+    async with connection.transaction():
+        await connection.execute("SELECT event.lock_log()")
+        await connection.execute(f"UPDATE event.log_head SET created_at = {to}")
 
 
 async def be_impatient(connection: Any) -> None:
