@@ -46,6 +46,54 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """Search by meaning is not possible now, because the embedder or the vector index
     cannot be reached; keyword search is. UNAVAILABLE. Details: RetryInfo.
     """
+    ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 8
+    """The item, document or memory has changed since it was read with the given etag.
+    ABORTED. Metadata: its id.
+    """
+    ERROR_REASON_CONTENT_TAKEN: _ErrorReason.ValueType  # 9
+    """The owner has another item with this content in this namespace. ALREADY_EXISTS.
+    Metadata: `knowledge_id`, the other one.
+    """
+    ERROR_REASON_SUBJECT_ERASED: _ErrorReason.ValueType  # 10
+    """The subject was erased; nothing is kept about it any more. FAILED_PRECONDITION.
+    Metadata: `subject_id`.
+    """
+    ERROR_REASON_DOCUMENT_NOT_FOUND: _ErrorReason.ValueType  # 11
+    """There is no such document. NOT_FOUND. Metadata: `document_id`."""
+    ERROR_REASON_MEMORY_NOT_FOUND: _ErrorReason.ValueType  # 12
+    """There is no such memory. NOT_FOUND. Metadata: `person_id`, `key`."""
+    ERROR_REASON_MEDIA_TYPE_MISMATCH: _ErrorReason.ValueType  # 13
+    """The file's bytes, its name and its declared media type contradict one another.
+    INVALID_ARGUMENT. Details: BadRequest.
+    """
+    ERROR_REASON_DOCUMENT_TOO_LARGE: _ErrorReason.ValueType  # 14
+    """The file has more bytes than a document may. INVALID_ARGUMENT. Metadata:
+    `most_bytes`.
+    """
+    ERROR_REASON_CHECKSUM_MISMATCH: _ErrorReason.ValueType  # 15
+    """The bytes that arrived are not those that were announced. INVALID_ARGUMENT."""
+    ERROR_REASON_FILE_LOST: _ErrorReason.ValueType  # 16
+    """The original is not in the blob store, or not as it was. DATA_LOSS. Metadata:
+    `document_id`.
+    """
+    ERROR_REASON_SIGNATURE_INVALID: _ErrorReason.ValueType  # 17
+    """The link is not signed by this service, or not any more. PERMISSION_DENIED."""
+    ERROR_REASON_BLOBS_UNAVAILABLE: _ErrorReason.ValueType  # 18
+    """The blob store cannot be reached; try again after RetryInfo's delay. UNAVAILABLE.
+    Details: RetryInfo.
+    """
+    ERROR_REASON_SPACE_NOT_FOUND: _ErrorReason.ValueType  # 19
+    """There is no such space. NOT_FOUND. Metadata: `space`."""
+    ERROR_REASON_SPACE_NOT_READY: _ErrorReason.ValueType  # 20
+    """The space is in no state for that. FAILED_PRECONDITION. Metadata: `space`, `state`."""
+    ERROR_REASON_NOTHING_TO_REINDEX: _ErrorReason.ValueType  # 21
+    """Nothing to build for is configured: KITH_NEXT_EMBEDDER is unset, or is what serves.
+    FAILED_PRECONDITION.
+    """
+    ERROR_REASON_VECTORS_UNAVAILABLE: _ErrorReason.ValueType  # 22
+    """The vector index cannot be reached; try again after RetryInfo's delay. UNAVAILABLE.
+    Details: RetryInfo.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `google.rpc.ErrorInfo.reason` of the knowledge services, in
@@ -76,5 +124,53 @@ Details: RetryInfo.
 ERROR_REASON_SEMANTIC_SEARCH_UNAVAILABLE: ErrorReason.ValueType  # 7
 """Search by meaning is not possible now, because the embedder or the vector index
 cannot be reached; keyword search is. UNAVAILABLE. Details: RetryInfo.
+"""
+ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 8
+"""The item, document or memory has changed since it was read with the given etag.
+ABORTED. Metadata: its id.
+"""
+ERROR_REASON_CONTENT_TAKEN: ErrorReason.ValueType  # 9
+"""The owner has another item with this content in this namespace. ALREADY_EXISTS.
+Metadata: `knowledge_id`, the other one.
+"""
+ERROR_REASON_SUBJECT_ERASED: ErrorReason.ValueType  # 10
+"""The subject was erased; nothing is kept about it any more. FAILED_PRECONDITION.
+Metadata: `subject_id`.
+"""
+ERROR_REASON_DOCUMENT_NOT_FOUND: ErrorReason.ValueType  # 11
+"""There is no such document. NOT_FOUND. Metadata: `document_id`."""
+ERROR_REASON_MEMORY_NOT_FOUND: ErrorReason.ValueType  # 12
+"""There is no such memory. NOT_FOUND. Metadata: `person_id`, `key`."""
+ERROR_REASON_MEDIA_TYPE_MISMATCH: ErrorReason.ValueType  # 13
+"""The file's bytes, its name and its declared media type contradict one another.
+INVALID_ARGUMENT. Details: BadRequest.
+"""
+ERROR_REASON_DOCUMENT_TOO_LARGE: ErrorReason.ValueType  # 14
+"""The file has more bytes than a document may. INVALID_ARGUMENT. Metadata:
+`most_bytes`.
+"""
+ERROR_REASON_CHECKSUM_MISMATCH: ErrorReason.ValueType  # 15
+"""The bytes that arrived are not those that were announced. INVALID_ARGUMENT."""
+ERROR_REASON_FILE_LOST: ErrorReason.ValueType  # 16
+"""The original is not in the blob store, or not as it was. DATA_LOSS. Metadata:
+`document_id`.
+"""
+ERROR_REASON_SIGNATURE_INVALID: ErrorReason.ValueType  # 17
+"""The link is not signed by this service, or not any more. PERMISSION_DENIED."""
+ERROR_REASON_BLOBS_UNAVAILABLE: ErrorReason.ValueType  # 18
+"""The blob store cannot be reached; try again after RetryInfo's delay. UNAVAILABLE.
+Details: RetryInfo.
+"""
+ERROR_REASON_SPACE_NOT_FOUND: ErrorReason.ValueType  # 19
+"""There is no such space. NOT_FOUND. Metadata: `space`."""
+ERROR_REASON_SPACE_NOT_READY: ErrorReason.ValueType  # 20
+"""The space is in no state for that. FAILED_PRECONDITION. Metadata: `space`, `state`."""
+ERROR_REASON_NOTHING_TO_REINDEX: ErrorReason.ValueType  # 21
+"""Nothing to build for is configured: KITH_NEXT_EMBEDDER is unset, or is what serves.
+FAILED_PRECONDITION.
+"""
+ERROR_REASON_VECTORS_UNAVAILABLE: ErrorReason.ValueType  # 22
+"""The vector index cannot be reached; try again after RetryInfo's delay. UNAVAILABLE.
+Details: RetryInfo.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -150,6 +150,10 @@ class Knowledge(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     INDEX_STATE_FIELD_NUMBER: _builtins.int
     EMBEDDING_MODEL_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
     knowledge_id: _builtins.str
     """The item's id."""
     namespace: _builtins.str
@@ -174,6 +178,10 @@ class Knowledge(_message.Message):
     """Output only. Whether search by meaning finds it yet."""
     embedding_model: _builtins.str
     """Output only. The model of its vector; empty until indexed."""
+    etag: _builtins.str
+    """Output only. Changes with every write of the item."""
+    document_id: _builtins.str
+    """Output only. The document that it is a piece of; empty outside of documents."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """What is known about it."""
@@ -185,6 +193,14 @@ class Knowledge(_message.Message):
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """Output only. When it was stored."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """Output only. When it was last changed; unset for what never was."""
+
+    @_builtins.property
+    def place(self) -> Global___DocumentPlace:
+        """Output only. Where in that document it stands; unset outside of documents."""
 
     def __init__(
         self,
@@ -204,14 +220,68 @@ class Knowledge(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         index_state: Global___IndexState.ValueType = ...,
         embedding_model: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+        document_id: _builtins.str = ...,
+        place: Global___DocumentPlace | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "metadata", b"metadata", "occurred_at", b"occurred_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "metadata", b"metadata", "occurred_at", b"occurred_at", "place", b"place", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "created_at", b"created_at", "embedding_model", b"embedding_model", "group_id", b"group_id", "index_state", b"index_state", "knowledge_id", b"knowledge_id", "metadata", b"metadata", "namespace", b"namespace", "occurred_at", b"occurred_at", "person_id", b"person_id", "platform", b"platform", "session_id", b"session_id", "source_event_id", b"source_event_id", "source_position", b"source_position", "subject_id", b"subject_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "created_at", b"created_at", "document_id", b"document_id", "embedding_model", b"embedding_model", "etag", b"etag", "group_id", b"group_id", "index_state", b"index_state", "knowledge_id", b"knowledge_id", "metadata", b"metadata", "namespace", b"namespace", "occurred_at", b"occurred_at", "person_id", b"person_id", "place", b"place", "platform", b"platform", "session_id", b"session_id", "source_event_id", b"source_event_id", "source_position", b"source_position", "subject_id", b"subject_id", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Knowledge: _TypeAlias = Knowledge  # noqa: Y015
+
+@_typing.final
+class DocumentPlace(_message.Message):
+    """DocumentPlace is where in a document a piece of its text stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHUNK_NUMBER_FIELD_NUMBER: _builtins.int
+    PAGE_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    SPEAKERS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    chunk_number: _builtins.int
+    """The how-manyeth piece, from 0."""
+    page: _builtins.int
+    """The page, from 1; 0 where there are no pages."""
+    start: _builtins.int
+    """Its first character, counted from 0 in the text of the page or, where there are no
+    pages, of the document.
+    """
+    end: _builtins.int
+    """The character after its last."""
+    seconds: _builtins.float
+    """When the first of them spoke, in seconds from the beginning; only of transcripts that
+    tell so. Where they tell the time of day, it is the item's `occurred_at`.
+    """
+    @_builtins.property
+    def speakers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Who speaks in it, in order of speaking; only of transcripts."""
+
+    def __init__(
+        self,
+        *,
+        chunk_number: _builtins.int = ...,
+        page: _builtins.int = ...,
+        start: _builtins.int = ...,
+        end: _builtins.int = ...,
+        speakers: _abc.Iterable[_builtins.str] | None = ...,
+        seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds", b"_seconds", "seconds", b"seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds", b"_seconds", "chunk_number", b"chunk_number", "end", b"end", "page", b"page", "seconds", b"seconds", "speakers", b"speakers", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
+
+Global___DocumentPlace: _TypeAlias = DocumentPlace  # noqa: Y015
 
 @_typing.final
 class KnowledgeFilter(_message.Message):
@@ -229,12 +299,15 @@ class KnowledgeFilter(_message.Message):
     OCCURRED_FROM_FIELD_NUMBER: _builtins.int
     OCCURRED_TO_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: _builtins.int
     group_id: _builtins.str
     """Items of this group."""
     session_id: _builtins.str
     """Items of this conversation, by its UUID."""
     platform: _builtins.str
     """Items from this platform."""
+    document_id: _builtins.str
+    """Pieces of this document."""
     @_builtins.property
     def namespaces(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Items on any of these shelves, at most 32; empty means on all."""
@@ -266,10 +339,11 @@ class KnowledgeFilter(_message.Message):
         occurred_from: _timestamp_pb2.Timestamp | None = ...,
         occurred_to: _timestamp_pb2.Timestamp | None = ...,
         metadata: _struct_pb2.Struct | None = ...,
+        document_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["metadata", b"metadata", "occurred_from", b"occurred_from", "occurred_to", b"occurred_to"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group_id", b"group_id", "metadata", b"metadata", "namespaces", b"namespaces", "occurred_from", b"occurred_from", "occurred_to", b"occurred_to", "platform", b"platform", "session_id", b"session_id", "subject_ids", b"subject_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_id", b"document_id", "group_id", b"group_id", "metadata", b"metadata", "namespaces", b"namespaces", "occurred_from", b"occurred_from", "occurred_to", b"occurred_to", "platform", b"platform", "session_id", b"session_id", "subject_ids", b"subject_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

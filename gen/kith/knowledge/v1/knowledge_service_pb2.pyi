@@ -6,10 +6,14 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
+from kith.knowledge.v1 import document_pb2 as _document_pb2
 from kith.knowledge.v1 import knowledge_pb2 as _knowledge_pb2
+from kith.knowledge.v1 import memory_pb2 as _memory_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -370,6 +374,382 @@ class DeleteKnowledgeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteKnowledgeResponse: _TypeAlias = DeleteKnowledgeResponse  # noqa: Y015
+
+@_typing.final
+class UpdateKnowledgeRequest(_message.Message):
+    """Request for UpdateKnowledge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KNOWLEDGE_ID_FIELD_NUMBER: _builtins.int
+    CONTENT_FIELD_NUMBER: _builtins.int
+    METADATA_PATCH_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    knowledge_id: _builtins.str
+    """The item to change."""
+    content: _builtins.str
+    """What is known from now on, 1 byte to 32 KiB; unset leaves it."""
+    etag: _builtins.str
+    """Only change the item if this is still its etag; empty changes it anyway."""
+    @_builtins.property
+    def metadata_patch(self) -> _struct_pb2.Struct:
+        """A JSON merge patch (RFC 7396) for the metadata; the outcome is at most 16 KiB."""
+
+    def __init__(
+        self,
+        *,
+        knowledge_id: _builtins.str = ...,
+        content: _builtins.str | None = ...,
+        metadata_patch: _struct_pb2.Struct | None = ...,
+        etag: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_content", b"_content", "content", b"content", "metadata_patch", b"metadata_patch"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_content", b"_content", "content", b"content", "etag", b"etag", "knowledge_id", b"knowledge_id", "metadata_patch", b"metadata_patch"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__content: _TypeAlias = _typing.Literal["content"]  # noqa: Y015
+    _WhichOneofArgType__content: _TypeAlias = _typing.Literal["_content", b"_content"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__content) -> _WhichOneofReturnType__content | None: ...
+
+Global___UpdateKnowledgeRequest: _TypeAlias = UpdateKnowledgeRequest  # noqa: Y015
+
+@_typing.final
+class UpdateKnowledgeResponse(_message.Message):
+    """Response for UpdateKnowledge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    INDEX_TOKEN_FIELD_NUMBER: _builtins.int
+    index_token: _builtins.str
+    """Names this write for `SearchKnowledgeRequest.at_least`."""
+    @_builtins.property
+    def item(self) -> _knowledge_pb2.Knowledge:
+        """The item as it is now."""
+
+    def __init__(
+        self,
+        *,
+        item: _knowledge_pb2.Knowledge | None = ...,
+        index_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index_token", b"index_token", "item", b"item"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateKnowledgeResponse: _TypeAlias = UpdateKnowledgeResponse  # noqa: Y015
+
+@_typing.final
+class ListNamespacesRequest(_message.Message):
+    """Request for ListNamespaces."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_IDS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most this many; 0 means 100, more than 500 means 500."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before. Other fields must not change."""
+    @_builtins.property
+    def subject_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only shelves that something of these subjects stands on, at most 1,000; empty means all.
+        Counts are theirs alone.
+        """
+
+    def __init__(
+        self,
+        *,
+        subject_ids: _abc.Iterable[_builtins.str] | None = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "subject_ids", b"subject_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNamespacesRequest: _TypeAlias = ListNamespacesRequest  # noqa: Y015
+
+@_typing.final
+class ListNamespacesResponse(_message.Message):
+    """Response for ListNamespaces."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def namespaces(self) -> _containers.RepeatedCompositeFieldContainer[Global___Namespace]:
+        """One page, in order of name."""
+
+    def __init__(
+        self,
+        *,
+        namespaces: _abc.Iterable[Global___Namespace] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["namespaces", b"namespaces", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListNamespacesResponse: _TypeAlias = ListNamespacesResponse  # noqa: Y015
+
+@_typing.final
+class Namespace(_message.Message):
+    """Namespace is one shelf."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMESPACE_FIELD_NUMBER: _builtins.int
+    ITEMS_FIELD_NUMBER: _builtins.int
+    UNINDEXED_ITEMS_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    DOCUMENT_BYTES_FIELD_NUMBER: _builtins.int
+    LAST_OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    namespace: _builtins.str
+    """Its name."""
+    items: _builtins.int
+    """How many items stand on it, pieces of documents included."""
+    unindexed_items: _builtins.int
+    """How many of them are not indexed yet, or failed."""
+    documents: _builtins.int
+    """How many documents stand on it."""
+    document_bytes: _builtins.int
+    """How many bytes those have."""
+    @_builtins.property
+    def last_occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last item was said or became known."""
+
+    def __init__(
+        self,
+        *,
+        namespace: _builtins.str = ...,
+        items: _builtins.int = ...,
+        unindexed_items: _builtins.int = ...,
+        documents: _builtins.int = ...,
+        document_bytes: _builtins.int = ...,
+        last_occurred_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_occurred_at", b"last_occurred_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document_bytes", b"document_bytes", "documents", b"documents", "items", b"items", "last_occurred_at", b"last_occurred_at", "namespace", b"namespace", "unindexed_items", b"unindexed_items"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Namespace: _TypeAlias = Namespace  # noqa: Y015
+
+@_typing.final
+class EraseSubjectsRequest(_message.Message):
+    """Request for EraseSubjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subject_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whom: people and links; one to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        subject_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject_ids", b"subject_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSubjectsRequest: _TypeAlias = EraseSubjectsRequest  # noqa: Y015
+
+@_typing.final
+class EraseSubjectsResponse(_message.Message):
+    """Response for EraseSubjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ErasedInAllEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ERASED_IN_ALL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def erased_in_all(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """How much was erased, by this call and by earlier ones, by kind: `items`, `memories`,
+        `memory_versions`, `documents`, `files`, `vectors`.
+        """
+
+    def __init__(
+        self,
+        *,
+        erased_in_all: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["erased_in_all", b"erased_in_all"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSubjectsResponse: _TypeAlias = EraseSubjectsResponse  # noqa: Y015
+
+@_typing.final
+class CountSubjectsRequest(_message.Message):
+    """Request for CountSubjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subject_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whom: people and links; one to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        subject_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject_ids", b"subject_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountSubjectsRequest: _TypeAlias = CountSubjectsRequest  # noqa: Y015
+
+@_typing.final
+class CountSubjectsResponse(_message.Message):
+    """Response for CountSubjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RemainingEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    REMAINING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def remaining(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """How much there is, by the same kinds."""
+
+    def __init__(
+        self,
+        *,
+        remaining: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["remaining", b"remaining"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountSubjectsResponse: _TypeAlias = CountSubjectsResponse  # noqa: Y015
+
+@_typing.final
+class ExportSubjectsRequest(_message.Message):
+    """Request for ExportSubjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subject_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whose: people and links; one to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        subject_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subject_ids", b"subject_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportSubjectsRequest: _TypeAlias = ExportSubjectsRequest  # noqa: Y015
+
+@_typing.final
+class ExportSubjectsResponse(_message.Message):
+    """Response for ExportSubjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEM_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
+    DOCUMENT_FIELD_NUMBER: _builtins.int
+    FILE_DATA_FIELD_NUMBER: _builtins.int
+    file_data: _builtins.bytes
+    """The next bytes of the file of the document before, at most 256 KiB."""
+    @_builtins.property
+    def item(self) -> _knowledge_pb2.Knowledge:
+        """An item; pieces of documents are left out, since the file has them."""
+
+    @_builtins.property
+    def memory(self) -> _memory_pb2.Memory:
+        """A version of a memory, oldest first."""
+
+    @_builtins.property
+    def document(self) -> _document_pb2.Document:
+        """A document."""
+
+    def __init__(
+        self,
+        *,
+        item: _knowledge_pb2.Knowledge | None = ...,
+        memory: _memory_pb2.Memory | None = ...,
+        document: _document_pb2.Document | None = ...,
+        file_data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "file_data", b"file_data", "item", b"item", "memory", b"memory", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "file_data", b"file_data", "item", b"item", "memory", b"memory", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["item", "memory", "document", "file_data"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___ExportSubjectsResponse: _TypeAlias = ExportSubjectsResponse  # noqa: Y015
 
 @_typing.final
 class FindMissingRequest(_message.Message):

@@ -60,6 +60,31 @@ class KnowledgeServiceStub:
                 request_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.DeleteKnowledgeRequest.SerializeToString,
                 response_deserializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.DeleteKnowledgeResponse.FromString,
                 _registered_method=True)
+        self.UpdateKnowledge = channel.unary_unary(
+                '/kith.knowledge.v1.KnowledgeService/UpdateKnowledge',
+                request_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.UpdateKnowledgeRequest.SerializeToString,
+                response_deserializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.UpdateKnowledgeResponse.FromString,
+                _registered_method=True)
+        self.ListNamespaces = channel.unary_unary(
+                '/kith.knowledge.v1.KnowledgeService/ListNamespaces',
+                request_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.ListNamespacesRequest.SerializeToString,
+                response_deserializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.ListNamespacesResponse.FromString,
+                _registered_method=True)
+        self.EraseSubjects = channel.unary_unary(
+                '/kith.knowledge.v1.KnowledgeService/EraseSubjects',
+                request_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.EraseSubjectsRequest.SerializeToString,
+                response_deserializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.EraseSubjectsResponse.FromString,
+                _registered_method=True)
+        self.CountSubjects = channel.unary_unary(
+                '/kith.knowledge.v1.KnowledgeService/CountSubjects',
+                request_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.CountSubjectsRequest.SerializeToString,
+                response_deserializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.CountSubjectsResponse.FromString,
+                _registered_method=True)
+        self.ExportSubjects = channel.unary_stream(
+                '/kith.knowledge.v1.KnowledgeService/ExportSubjects',
+                request_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.ExportSubjectsRequest.SerializeToString,
+                response_deserializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.ExportSubjectsResponse.FromString,
+                _registered_method=True)
         self.FindMissing = channel.unary_unary(
                 '/kith.knowledge.v1.KnowledgeService/FindMissing',
                 request_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.FindMissingRequest.SerializeToString,
@@ -114,6 +139,49 @@ class KnowledgeServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateKnowledge(self, request, context):
+        """UpdateKnowledge changes an item's content, metadata or both. The item keeps its id;
+        its vector follows. A change that is there already changes nothing. NOT_FOUND,
+        KNOWLEDGE_NOT_FOUND; ABORTED, ETAG_MISMATCH; ALREADY_EXISTS, CONTENT_TAKEN, for items
+        that have no source event.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListNamespaces(self, request, context):
+        """ListNamespaces tells which shelves there are, with what stands on them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseSubjects(self, request, context):
+        """EraseSubjects takes away everything that is kept of subjects, in steps: items,
+        memories, documents, files, vectors; and refuses to keep anything about them ever
+        after. Repeating it goes on where it stopped; it answers once nothing is left, however
+        many calls it took.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CountSubjects(self, request, context):
+        """CountSubjects counts what is left of subjects in each of the three stores: an
+        independent look after an erasure, at the stores themselves.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportSubjects(self, request, context):
+        """ExportSubjects answers everything that is kept of subjects: items, memories with their
+        history, documents with their files.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FindMissing(self, request, context):
         """FindMissing tells which ids are neither stored nor deleted.
         """
@@ -155,6 +223,31 @@ def add_KnowledgeServiceServicer_to_server(servicer, server):
                     servicer.DeleteKnowledge,
                     request_deserializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.DeleteKnowledgeRequest.FromString,
                     response_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.DeleteKnowledgeResponse.SerializeToString,
+            ),
+            'UpdateKnowledge': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateKnowledge,
+                    request_deserializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.UpdateKnowledgeRequest.FromString,
+                    response_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.UpdateKnowledgeResponse.SerializeToString,
+            ),
+            'ListNamespaces': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListNamespaces,
+                    request_deserializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.ListNamespacesRequest.FromString,
+                    response_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.ListNamespacesResponse.SerializeToString,
+            ),
+            'EraseSubjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseSubjects,
+                    request_deserializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.EraseSubjectsRequest.FromString,
+                    response_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.EraseSubjectsResponse.SerializeToString,
+            ),
+            'CountSubjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.CountSubjects,
+                    request_deserializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.CountSubjectsRequest.FromString,
+                    response_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.CountSubjectsResponse.SerializeToString,
+            ),
+            'ExportSubjects': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportSubjects,
+                    request_deserializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.ExportSubjectsRequest.FromString,
+                    response_serializer=kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.ExportSubjectsResponse.SerializeToString,
             ),
             'FindMissing': grpc.unary_unary_rpc_method_handler(
                     servicer.FindMissing,
@@ -303,6 +396,141 @@ class KnowledgeService:
             '/kith.knowledge.v1.KnowledgeService/DeleteKnowledge',
             kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.DeleteKnowledgeRequest.SerializeToString,
             kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.DeleteKnowledgeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateKnowledge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.knowledge.v1.KnowledgeService/UpdateKnowledge',
+            kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.UpdateKnowledgeRequest.SerializeToString,
+            kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.UpdateKnowledgeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListNamespaces(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.knowledge.v1.KnowledgeService/ListNamespaces',
+            kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.ListNamespacesRequest.SerializeToString,
+            kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.ListNamespacesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseSubjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.knowledge.v1.KnowledgeService/EraseSubjects',
+            kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.EraseSubjectsRequest.SerializeToString,
+            kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.EraseSubjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CountSubjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kith.knowledge.v1.KnowledgeService/CountSubjects',
+            kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.CountSubjectsRequest.SerializeToString,
+            kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.CountSubjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportSubjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/kith.knowledge.v1.KnowledgeService/ExportSubjects',
+            kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.ExportSubjectsRequest.SerializeToString,
+            kith_dot_knowledge_dot_v1_dot_knowledge__service__pb2.ExportSubjectsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -49,6 +49,28 @@ class KnowledgeServiceStub:
     """DeleteKnowledge removes an item's vector, then its row, for good: storing the
     same id again does not bring it back. Deleting what is not there is fine.
     """
+    UpdateKnowledge: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.UpdateKnowledgeRequest, _knowledge_service_pb2.UpdateKnowledgeResponse]
+    """UpdateKnowledge changes an item's content, metadata or both. The item keeps its id;
+    its vector follows. A change that is there already changes nothing. NOT_FOUND,
+    KNOWLEDGE_NOT_FOUND; ABORTED, ETAG_MISMATCH; ALREADY_EXISTS, CONTENT_TAKEN, for items
+    that have no source event.
+    """
+    ListNamespaces: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.ListNamespacesRequest, _knowledge_service_pb2.ListNamespacesResponse]
+    """ListNamespaces tells which shelves there are, with what stands on them."""
+    EraseSubjects: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.EraseSubjectsRequest, _knowledge_service_pb2.EraseSubjectsResponse]
+    """EraseSubjects takes away everything that is kept of subjects, in steps: items,
+    memories, documents, files, vectors; and refuses to keep anything about them ever
+    after. Repeating it goes on where it stopped; it answers once nothing is left, however
+    many calls it took.
+    """
+    CountSubjects: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.CountSubjectsRequest, _knowledge_service_pb2.CountSubjectsResponse]
+    """CountSubjects counts what is left of subjects in each of the three stores: an
+    independent look after an erasure, at the stores themselves.
+    """
+    ExportSubjects: _grpc.UnaryStreamMultiCallable[_knowledge_service_pb2.ExportSubjectsRequest, _knowledge_service_pb2.ExportSubjectsResponse]
+    """ExportSubjects answers everything that is kept of subjects: items, memories with their
+    history, documents with their files.
+    """
     FindMissing: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.FindMissingRequest, _knowledge_service_pb2.FindMissingResponse]
     """FindMissing tells which ids are neither stored nor deleted."""
     SearchKnowledge: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.SearchKnowledgeRequest, _knowledge_service_pb2.SearchKnowledgeResponse]
@@ -74,6 +96,28 @@ class KnowledgeServiceAsyncStub(KnowledgeServiceStub):
     DeleteKnowledge: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.DeleteKnowledgeRequest, _knowledge_service_pb2.DeleteKnowledgeResponse]  # type: ignore[assignment]
     """DeleteKnowledge removes an item's vector, then its row, for good: storing the
     same id again does not bring it back. Deleting what is not there is fine.
+    """
+    UpdateKnowledge: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.UpdateKnowledgeRequest, _knowledge_service_pb2.UpdateKnowledgeResponse]  # type: ignore[assignment]
+    """UpdateKnowledge changes an item's content, metadata or both. The item keeps its id;
+    its vector follows. A change that is there already changes nothing. NOT_FOUND,
+    KNOWLEDGE_NOT_FOUND; ABORTED, ETAG_MISMATCH; ALREADY_EXISTS, CONTENT_TAKEN, for items
+    that have no source event.
+    """
+    ListNamespaces: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.ListNamespacesRequest, _knowledge_service_pb2.ListNamespacesResponse]  # type: ignore[assignment]
+    """ListNamespaces tells which shelves there are, with what stands on them."""
+    EraseSubjects: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.EraseSubjectsRequest, _knowledge_service_pb2.EraseSubjectsResponse]  # type: ignore[assignment]
+    """EraseSubjects takes away everything that is kept of subjects, in steps: items,
+    memories, documents, files, vectors; and refuses to keep anything about them ever
+    after. Repeating it goes on where it stopped; it answers once nothing is left, however
+    many calls it took.
+    """
+    CountSubjects: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.CountSubjectsRequest, _knowledge_service_pb2.CountSubjectsResponse]  # type: ignore[assignment]
+    """CountSubjects counts what is left of subjects in each of the three stores: an
+    independent look after an erasure, at the stores themselves.
+    """
+    ExportSubjects: _aio.UnaryStreamMultiCallable[_knowledge_service_pb2.ExportSubjectsRequest, _knowledge_service_pb2.ExportSubjectsResponse]  # type: ignore[assignment]
+    """ExportSubjects answers everything that is kept of subjects: items, memories with their
+    history, documents with their files.
     """
     FindMissing: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.FindMissingRequest, _knowledge_service_pb2.FindMissingResponse]  # type: ignore[assignment]
     """FindMissing tells which ids are neither stored nor deleted."""
@@ -127,6 +171,58 @@ class KnowledgeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_knowledge_service_pb2.DeleteKnowledgeResponse, _abc.Awaitable[_knowledge_service_pb2.DeleteKnowledgeResponse]]:
         """DeleteKnowledge removes an item's vector, then its row, for good: storing the
         same id again does not bring it back. Deleting what is not there is fine.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateKnowledge(
+        self,
+        request: _knowledge_service_pb2.UpdateKnowledgeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_knowledge_service_pb2.UpdateKnowledgeResponse, _abc.Awaitable[_knowledge_service_pb2.UpdateKnowledgeResponse]]:
+        """UpdateKnowledge changes an item's content, metadata or both. The item keeps its id;
+        its vector follows. A change that is there already changes nothing. NOT_FOUND,
+        KNOWLEDGE_NOT_FOUND; ABORTED, ETAG_MISMATCH; ALREADY_EXISTS, CONTENT_TAKEN, for items
+        that have no source event.
+        """
+
+    @_abc_1.abstractmethod
+    def ListNamespaces(
+        self,
+        request: _knowledge_service_pb2.ListNamespacesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_knowledge_service_pb2.ListNamespacesResponse, _abc.Awaitable[_knowledge_service_pb2.ListNamespacesResponse]]:
+        """ListNamespaces tells which shelves there are, with what stands on them."""
+
+    @_abc_1.abstractmethod
+    def EraseSubjects(
+        self,
+        request: _knowledge_service_pb2.EraseSubjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_knowledge_service_pb2.EraseSubjectsResponse, _abc.Awaitable[_knowledge_service_pb2.EraseSubjectsResponse]]:
+        """EraseSubjects takes away everything that is kept of subjects, in steps: items,
+        memories, documents, files, vectors; and refuses to keep anything about them ever
+        after. Repeating it goes on where it stopped; it answers once nothing is left, however
+        many calls it took.
+        """
+
+    @_abc_1.abstractmethod
+    def CountSubjects(
+        self,
+        request: _knowledge_service_pb2.CountSubjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_knowledge_service_pb2.CountSubjectsResponse, _abc.Awaitable[_knowledge_service_pb2.CountSubjectsResponse]]:
+        """CountSubjects counts what is left of subjects in each of the three stores: an
+        independent look after an erasure, at the stores themselves.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportSubjects(
+        self,
+        request: _knowledge_service_pb2.ExportSubjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_knowledge_service_pb2.ExportSubjectsResponse], _abc.AsyncIterator[_knowledge_service_pb2.ExportSubjectsResponse]]:
+        """ExportSubjects answers everything that is kept of subjects: items, memories with their
+        history, documents with their files.
         """
 
     @_abc_1.abstractmethod
