@@ -74,7 +74,9 @@ async def evaluate(database: Any, variants: Sequence[Variant]) -> dict[str, Halv
     tuned, unseen = corpus.questions()
     found = {}
     async with (
-        running(ASSEMBLE["knowledge"], database, "knowledge") as address,
+        running(
+            lambda store: ASSEMBLE["knowledge"](store, database), database, "knowledge"
+        ) as address,
         channel_to(address) as channel,
     ):
         stub = KnowledgeServiceStub(channel)

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 
+import grpc
 import uvloop
 
 from kith.knowledge.v1 import knowledge_service_pb2, knowledge_service_pb2_grpc
@@ -10,14 +11,12 @@ from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.sql_searching import SqlSearchStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
-from knowledge_svc.backends import open_backends
+from knowledge_svc.backends import Backends, open_backends
 from knowledge_svc.domain import DOMAIN
 from knowledge_svc.domain.backends import Misconfigured
 from knowledge_svc.domain.items import space_of
 from knowledge_svc.indexer import Indexer, Pace
 from knowledge_svc.ingest import Ingest
-from knowledge_svc.ports.items import Embedder, VectorIndex
-from knowledge_svc.ports.searching import Reranker
 from knowledge_svc.reranking import Reranking
 from knowledge_svc.search import Search
 from knowledge_svc.servicers.items import Items
@@ -27,16 +26,12 @@ from svckit.combining import combined
 from svckit.stores import Store, open_store
 
 SERVICE = knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"].full_name
+SERVICES = [SERVICE]
 
 
-def assemble(
-    store: Store,
-    embedder: Embedder,
-    index: VectorIndex,
-    pace: Pace | None = None,
-    reranker: Reranker | None = None,
-) -> serve.Service:
-    """The service over a store, an embedder and a vector index."""
+def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serve.Service:
+    """The service over a store, and what else it stands on."""
+    index, embedder = backends.index, backends.embedder
     items = SqlItemStore(store.functions)
     queue = SqlIndexQueue(store.functions)
     space = space_of(embedder.model, embedder.dimension)
@@ -46,11 +41,20 @@ def assemble(
     local = embedder if isinstance(embedder, WordLlamaEmbedder) else WordLlamaEmbedder()
     search = Search(
         SqlSearchStore(store.functions), queue, index, embedder, local, space,
-        indexer.progressed, Reranking(reranker),
+        indexer.progressed, Reranking(backends.reranker),
     )  # fmt: skip
-    servicer = combined(
-        knowledge_service_pb2_grpc.KnowledgeServiceServicer, Items(items, ingest, search)
-    )
+    # Of each service of the contract: what registers it, its base, the parts that answer it.
+    contract = [
+        (
+            knowledge_service_pb2_grpc.add_KnowledgeServiceServicer_to_server,
+            knowledge_service_pb2_grpc.KnowledgeServiceServicer,
+            [Items(items, ingest, search)],
+        ),
+    ]
+
+    def add(server: grpc.aio.Server) -> None:
+        for register, base, parts in contract:
+            register(combined(base, *parts), server)
 
     async def prepare() -> None:
         await store.prepare()
@@ -65,10 +69,8 @@ def assemble(
 
     return serve.Service(
         domain=DOMAIN,
-        names=[SERVICE],
-        add=lambda server: knowledge_service_pb2_grpc.add_KnowledgeServiceServicer_to_server(
-            servicer, server
-        ),
+        names=SERVICES,
+        add=add,
         prepare=prepare,
         check=store.check,
         drain=drain,
@@ -84,8 +86,7 @@ async def main() -> None:
             open_store(chosen, "knowledge_svc", "knowledge") as store,
             open_backends(chosen, store) as backends,
         ):
-            service = assemble(store, backends.embedder, backends.index, reranker=backends.reranker)
-            await serve.run(service, chosen)
+            await serve.run(assemble(store, backends), chosen)
     except Misconfigured as error:
         print(f"kith knowledge: {error}", file=sys.stderr)  # noqa: T201 - as for settings
         raise SystemExit(2) from None

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+from knowledge_svc.adapters.local_blobs import LocalBlobs
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.pinecone import PineconePlace, open_pinecone
 from knowledge_svc.adapters.remembering import RememberingEmbedder
@@ -15,6 +16,7 @@ from knowledge_svc.adapters.voyage import VoyageModel, open_voyage
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.domain.backends import Misconfigured
 from knowledge_svc.domain.items import space_of
+from knowledge_svc.ports.blobs import BlobStore
 from knowledge_svc.ports.items import Embedder, VectorIndex
 from knowledge_svc.ports.searching import Reranker
 from knowledge_svc.settings import Settings
@@ -27,7 +29,8 @@ class Backends:
 
     index: VectorIndex
     embedder: Embedder
-    reranker: Reranker | None
+    blobs: BlobStore
+    reranker: Reranker | None = None
 
 
 @asynccontextmanager
@@ -55,7 +58,7 @@ async def open_backends(chosen: Settings, store: Store) -> AsyncIterator[Backend
                 open_pinecone(chosen.pinecone_key.get_secret_value(), place)
             )
             await index.prepare(space_of(embedder.model, embedder.dimension))
-        yield Backends(index, embedder, reranker)
+        yield Backends(index, embedder, LocalBlobs(chosen.home / "blobs"), reranker)
 
 
 async def _open_embedder(

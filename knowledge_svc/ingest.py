@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from knowledge_svc.domain.items import Entry, IdempotencyConflict, NewItem, Space, Stored
+from knowledge_svc.domain.items import Entry, NewItem, Space, Stored
 from knowledge_svc.ports.items import ItemStore, VectorIndex
 from knowledge_svc.terms import terms_of
 from svckit import ids, logs
 from svckit.batcher import Batcher, Size
-from svckit.errors import Unavailable
+from svckit.errors import ServiceError, Unavailable
 
 log = logs.get(__name__)
 
@@ -55,7 +55,7 @@ class Ingest:
         """Delete an item for good; whether it was there."""
         return await self._deletions.submit((knowledge_id, ids.new()))
 
-    async def _store_together(self, entries: Sequence[Entry]) -> list[Stored | IdempotencyConflict]:
+    async def _store_together(self, entries: Sequence[Entry]) -> list[Stored | ServiceError]:
         outcomes = await self._items.store(entries)
         if any(isinstance(stored, Stored) and stored.outcome == "created" for stored in outcomes):
             self._wake()

@@ -1,5 +1,6 @@
 """What the knowledge service may be told by its environment."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
@@ -35,6 +36,9 @@ class Settings(StoreSettings):
     database_url: SecretStr | None = database_url_of("knowledge")
     bind: BindAddress = bind_of("KITH_KNOWLEDGE_BIND", "127.0.0.1:50053")
     metrics_bind: BindAddress = bind_of("KITH_KNOWLEDGE_METRICS_BIND", "127.0.0.1:9103")
+
+    # The folder of local state, as `kith up` has it; files are in its folder `blobs`.
+    home: Path = Path(".kith")
 
     # Where vectors are kept, and what makes them: by default whatever there is a key for.
     vectors: Literal["pgvector", "pinecone"] | None = None

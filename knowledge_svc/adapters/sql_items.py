@@ -1,6 +1,6 @@
 """Items over the SQL functions of schema `knowledge`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from knowledge_svc.domain.items import (
@@ -11,7 +11,9 @@ from knowledge_svc.domain.items import (
     KnowledgeNotFound,
     Place,
     Stored,
+    SubjectErased,
 )
+from svckit.errors import ServiceError
 from svckit.sql import SqlFunctions
 
 
@@ -21,17 +23,11 @@ class SqlItemStore:
     def __init__(self, functions: SqlFunctions) -> None:
         self._functions = functions
 
-    async def store(self, entries: Sequence[Entry]) -> list[Stored | IdempotencyConflict]:
+    async def store(self, entries: Sequence[Entry]) -> list[Stored | ServiceError]:
         outcomes = await self._functions.call(
             "store_items", requests=[_request(entry) for entry in entries]
         )
-        # ZK001 is the only error that an outcome carries.
-        return [
-            Stored(**outcome["ok"])
-            if "ok" in outcome
-            else IdempotencyConflict(entry.item.knowledge_id)
-            for entry, outcome in zip(entries, outcomes, strict=True)
-        ]
+        return [_stored(entry, outcome) for entry, outcome in zip(entries, outcomes, strict=True)]
 
     async def get(self, knowledge_id: str) -> Item:
         row = await self._functions.call("get_item", knowledge_id=knowledge_id)
@@ -69,6 +65,14 @@ class SqlItemStore:
 
     async def finish_deletions(self, ids: Sequence[str], *, owner: str) -> None:
         await self._functions.call("finish_deletions", ids=[*ids], owner=owner)
+
+
+def _stored(entry: Entry, outcome: Mapping[str, Any]) -> Stored | ServiceError:
+    if "ok" in outcome:
+        return Stored(**outcome["ok"])
+    if outcome["error"]["code"] == "ZK002":
+        return SubjectErased(outcome["error"]["subject_id"])
+    return IdempotencyConflict(entry.item.knowledge_id)
 
 
 def _request(entry: Entry) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
-from svckit.errors import Conflict, NotFound
+from svckit.errors import Conflict, FailedPrecondition, NotFound
 
 # Nobody's knowledge has the nil UUID for an owner.
 NOBODY = str(uuid.UUID(int=0))
@@ -36,6 +36,15 @@ class IdempotencyConflict(Conflict):
         super().__init__(
             f"item {knowledge_id} was stored with another body", knowledge_id=knowledge_id
         )
+
+
+class SubjectErased(FailedPrecondition):
+    """Nothing is kept about the subject any more."""
+
+    reason = "SUBJECT_ERASED"
+
+    def __init__(self, subject_id: str) -> None:
+        super().__init__(f"subject {subject_id} was erased", subject_id=subject_id)
 
 
 class SpaceMismatch(RuntimeError):
@@ -138,6 +147,14 @@ class Item:
     created_at: str
     index_state: IndexState
     embedding_model: str | None
+    # Names the write that this is; its text is the item's etag.
+    revision: int
+    updated_at: str | None = None
+    # What the item is derived from, and where it stands in a document.
+    document_id: str | None = None
+    memory_id: str | None = None
+    chunk_number: int | None = None
+    place: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -152,6 +169,7 @@ class Filter:
     occurred_from: str | None = None
     occurred_to: str | None = None
     metadata: Mapping[str, Any] | None = None
+    document_id: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What is set, by name."""

@@ -10,7 +10,6 @@ from knowledge_svc.domain.items import (
     Entry,
     Failure,
     Filter,
-    IdempotencyConflict,
     IdPage,
     Indexed,
     Item,
@@ -22,6 +21,7 @@ from knowledge_svc.domain.items import (
     Vector,
     Write,
 )
+from svckit.errors import ServiceError
 
 # The most vectors that `VectorIndex.nearest` is asked for, and the most ids it is given.
 MOST_MATCHES = 10_000
@@ -31,7 +31,7 @@ MOST_IDS = 2_000
 class ItemStore(Protocol):
     """The items, which are the truth, and the words that find them."""
 
-    async def store(self, entries: Sequence[Entry]) -> list[Stored | IdempotencyConflict]:
+    async def store(self, entries: Sequence[Entry]) -> list[Stored | ServiceError]:
         """Keep independent items; each gets its answer, in order.
 
         An item is there already if its id is; or, where it has no source event, if its

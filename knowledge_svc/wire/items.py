@@ -90,6 +90,7 @@ def to_filter(message: knowledge_pb2.KnowledgeFilter) -> Filter:
         occurred_from=fields.timestamp(message, "filter.occurred_from"),
         occurred_to=fields.timestamp(message, "filter.occurred_to"),
         metadata=fields.struct(message.metadata, "filter.metadata") or None,
+        document_id=fields.optional_uuid(message.document_id, "filter.document_id"),
     )
 
 
@@ -167,4 +168,14 @@ def from_item(item: Item) -> knowledge_pb2.Knowledge:
         created_at=fields.to_timestamp(item.created_at),
         index_state=_STATES[item.index_state],
         embedding_model=item.embedding_model or "",
+        etag=str(item.revision),
+        updated_at=None if item.updated_at is None else fields.to_timestamp(item.updated_at),
+        document_id=item.document_id or "",
+        place=_place_in_document(item),
     )
+
+
+def _place_in_document(item: Item) -> knowledge_pb2.DocumentPlace | None:
+    if item.chunk_number is None:
+        return None
+    return knowledge_pb2.DocumentPlace(chunk_number=item.chunk_number, **item.place or {})

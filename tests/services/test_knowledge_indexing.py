@@ -15,9 +15,11 @@ from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
+from knowledge_svc.backends import Backends
 from knowledge_svc.domain.items import SpaceMismatch, Task, Vector, space_of
 from knowledge_svc.indexer import Indexer, Pace
 from svckit.errors import Unavailable
+from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
 from tests.support.knowledge import (
     QUICK,
@@ -343,7 +345,7 @@ async def test_vectors_of_another_model_refuse_the_start_with_a_clear_line(datab
         await SqlIndexQueue(store.functions).ensure_space(space_of("another-model", 1024))
 
         with pytest.raises(SpaceMismatch) as raised:
-            await assemble(store, wordllama(), index).prepare()
+            await assemble(store, Backends(index, wordllama(), blobs_of(database))).prepare()
 
     assert str(raised.value) == (
         "the vectors of this database are of another-model with 1024 dimensions "

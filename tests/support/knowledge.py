@@ -18,6 +18,7 @@ from kith.knowledge.v1 import knowledge_service_pb2 as pb
 from knowledge_svc.__main__ import SERVICE, assemble
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
+from knowledge_svc.backends import Backends
 from knowledge_svc.domain.items import (
     Entry,
     Filter,
@@ -34,6 +35,7 @@ from knowledge_svc.ports.searching import Reranker
 from knowledge_svc.terms import terms_of
 from svckit import ids, structs
 from svckit.stores import Store
+from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
 from tests.support.services import channel_to, running
 
@@ -80,13 +82,13 @@ async def knowledge_service(
     """A running service on pgvector; `index` may put something between."""
 
     def assembled(store: Store) -> Any:
-        return assemble(
-            store,
-            embedder or wordllama(),
+        backends = Backends(
             index(PgvectorIndex(store.functions)),
-            pace,
-            reranker=reranker,
+            embedder or wordllama(),
+            blobs_of(database),
+            reranker,
         )
+        return assemble(store, backends, pace)
 
     async with (
         running(assembled, database, "knowledge") as address,

@@ -19,9 +19,11 @@ from kith.knowledge.v1 import knowledge_service_pb2
 from kith.knowledge.v1.knowledge_service_pb2_grpc import KnowledgeServiceStub
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
+from knowledge_svc.backends import Backends
 from svckit import serve
 from svckit.addresses import Bind
 from svckit.stores import Store
+from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
 from tests.support.http import serving
 from tests.support.services import channel_to, store_of
@@ -30,14 +32,15 @@ from tests.support.services import channel_to, store_of
 EMBEDDER = WordLlamaEmbedder()
 
 
-def _knowledge(store: Store) -> serve.Service:
+def _knowledge(store: Store, database: Database) -> serve.Service:
     index = PgvectorIndex(store.functions)
-    return knowledge_svc.__main__.assemble(store, EMBEDDER, index)
+    backends = Backends(index, EMBEDDER, blobs_of(database))
+    return knowledge_svc.__main__.assemble(store, backends)
 
 
-ASSEMBLE: dict[str, Callable[[Store], serve.Service]] = {
-    "identity": identity_svc.__main__.assemble,
-    "event": event_svc.__main__.assemble,
+ASSEMBLE: dict[str, Callable[[Store, Database], serve.Service]] = {
+    "identity": lambda store, _: identity_svc.__main__.assemble(store),
+    "event": lambda store, _: event_svc.__main__.assemble(store),
     "knowledge": _knowledge,
 }
 
@@ -67,7 +70,7 @@ class Replica:
         """Serve; on the port of the time before, if there was one."""
         stack = AsyncExitStack()
         store = await stack.enter_async_context(store_of(self._database, self._name))
-        started = await serve.start(ASSEMBLE[self._name](store), self.address)
+        started = await serve.start(ASSEMBLE[self._name](store, self._database), self.address)
         stack.push_async_callback(started.stop, 1)
         self.address = started.address
         self._running = stack

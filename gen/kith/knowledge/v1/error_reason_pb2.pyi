@@ -94,6 +94,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The vector index cannot be reached; try again after RetryInfo's delay. UNAVAILABLE.
     Details: RetryInfo.
     """
+    ERROR_REASON_KNOWLEDGE_DERIVED: _ErrorReason.ValueType  # 23
+    """The item is a piece of a document, or a memory's: that is what can be changed or deleted.
+    FAILED_PRECONDITION. Metadata: `knowledge_id`, `document_id` or `memory_id`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason lists every `google.rpc.ErrorInfo.reason` of the knowledge services, in
@@ -172,5 +176,9 @@ FAILED_PRECONDITION.
 ERROR_REASON_VECTORS_UNAVAILABLE: ErrorReason.ValueType  # 22
 """The vector index cannot be reached; try again after RetryInfo's delay. UNAVAILABLE.
 Details: RetryInfo.
+"""
+ERROR_REASON_KNOWLEDGE_DERIVED: ErrorReason.ValueType  # 23
+"""The item is a piece of a document, or a memory's: that is what can be changed or deleted.
+FAILED_PRECONDITION. Metadata: `knowledge_id`, `document_id` or `memory_id`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -92,8 +92,9 @@ class Memory(_message.Message):
     LAST_ACCESSED_AT_FIELD_NUMBER: _builtins.int
     SHADOWED_BY_PERSON_ID_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
+    KNOWLEDGE_ID_FIELD_NUMBER: _builtins.int
     memory_id: _builtins.str
-    """UUID of person and key. The item that search finds it by has the same."""
+    """UUID of person and key."""
     person_id: _builtins.str
     """The person as addressed: not changed by merges."""
     key: _builtins.str
@@ -116,6 +117,8 @@ class Memory(_message.Message):
     """
     deleted: _builtins.bool
     """Whether the version is that of a deletion: only in a history."""
+    knowledge_id: _builtins.str
+    """The item that searches find it by, in namespace `memories`; empty where it is deleted."""
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """What is known about it."""
@@ -155,10 +158,11 @@ class Memory(_message.Message):
         last_accessed_at: _timestamp_pb2.Timestamp | None = ...,
         shadowed_by_person_id: _builtins.str = ...,
         deleted: _builtins.bool = ...,
+        knowledge_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "last_accessed_at", b"last_accessed_at", "metadata", b"metadata", "occurred_at", b"occurred_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_count", b"access_count", "category", b"category", "created_at", b"created_at", "deleted", b"deleted", "importance", b"importance", "key", b"key", "last_accessed_at", b"last_accessed_at", "memory_id", b"memory_id", "metadata", b"metadata", "occurred_at", b"occurred_at", "person_id", b"person_id", "shadowed_by_person_id", b"shadowed_by_person_id", "source_event_id", b"source_event_id", "updated_at", b"updated_at", "value", b"value", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_count", b"access_count", "category", b"category", "created_at", b"created_at", "deleted", b"deleted", "importance", b"importance", "key", b"key", "knowledge_id", b"knowledge_id", "last_accessed_at", b"last_accessed_at", "memory_id", b"memory_id", "metadata", b"metadata", "occurred_at", b"occurred_at", "person_id", b"person_id", "shadowed_by_person_id", b"shadowed_by_person_id", "source_event_id", b"source_event_id", "updated_at", b"updated_at", "value", b"value", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
