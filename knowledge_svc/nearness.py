@@ -1,9 +1,16 @@
-"""Which items are near a question in meaning, looked for further and further."""
+"""Which items are near a question in meaning, looked for further and further.
+
+No index filters by metadata or platform; how a page is full all the same, whatever fits:
+
+- Few that fit are compared alone, by their ids.
+- Else the nearest of all are looked for, four times as many in each round, up to MOST_MATCHES.
+- Where too few of those fit, all that do are compared, by their ids, a part at a time.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from knowledge_svc.domain.items import Space
+from knowledge_svc.domain.items import Match, Space
 from knowledge_svc.domain.searching import Mode, Question
 from knowledge_svc.ports.items import MOST_IDS, MOST_MATCHES, Embedder, Purpose, VectorIndex
 from knowledge_svc.ports.searching import SearchStore
@@ -38,13 +45,15 @@ class Nearness:
         self._ids: Sequence[str] | None = None
         self._asked = 0
         self.similarities: Mapping[str, float] = {}
+        # Whether there is nothing more to look for, and whether nothing was left out.
         self.are_all = question.mode is Mode.KEYWORD
+        self._is_complete = False
         self.failed = False
 
     @property
     def least(self) -> float:
         """How similar, at most, is what is not among the similar; 0 where all of them are known."""
-        return 0.0 if self.are_all else min(self.similarities.values(), default=0.0)
+        return 0.0 if self._is_complete else min(self.similarities.values(), default=0.0)
 
     async def look(self) -> None:
         """Find some, or more; a failure is noted and leaves what was found."""
@@ -70,10 +79,33 @@ class Nearness:
         if not any(self._vector) or self._ids == []:
             self.are_all = True
             return
-        asked = min(self._asked * _OVERFETCH or question.nearest, MOST_MATCHES)
-        matches = await self._index.nearest(
-            self._space.name, self._vector, limit=asked, narrow=narrow, ids=self._ids
-        )
-        self._asked = asked
+        if self._asked == MOST_MATCHES:
+            asked = question.nearest
+            matches = await self._nearest_that_fit(asked)
+            self.are_all = True
+        else:
+            asked = min(self._asked * _OVERFETCH or question.nearest, MOST_MATCHES)
+            matches = await self._nearest(asked, self._ids)
+            self._asked = asked
+            self.are_all = asked == MOST_MATCHES and narrow == question.filter
+        self._is_complete = len(matches) < asked
+        self.are_all = self.are_all or self._is_complete
         self.similarities = {match.knowledge_id: match.similarity for match in matches}
-        self.are_all = len(matches) < asked or asked == MOST_MATCHES
+
+    async def _nearest(self, limit: int, ids: Sequence[str] | None) -> Sequence[Match]:
+        assert self._vector is not None
+        return await self._index.nearest(
+            self._space.name, self._vector, limit=limit,
+            narrow=self._question.filter.narrowing, ids=ids,
+        )  # fmt: skip
+
+    async def _nearest_that_fit(self, limit: int) -> Sequence[Match]:
+        """The nearest of all that fit, of whom too few are among the nearest of all."""
+        best, after = list[Match](), None
+        while part := await self._store.fitting_ids(
+            self._question.filter, after=after, limit=MOST_IDS
+        ):
+            best += await self._nearest(limit, part)
+            best = sorted(best, key=lambda match: (-match.similarity, match.knowledge_id))[:limit]
+            after = part[-1]
+        return best

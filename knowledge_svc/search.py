@@ -100,7 +100,7 @@ class Search:
         while True:
             near = ranking.by_meaning(nearness.similarities)
             best, items = await self._read(question, near)
-            if len(best) >= question.depth or nearness.are_all:
+            if len(best) >= question.depth or nearness.are_all or _are_too_far(question, nearness):
                 return best, items
             await nearness.look()
 
@@ -192,3 +192,9 @@ class Search:
             )
             for one in best
         ]
+
+
+def _are_too_far(question: Question, nearness: Nearness) -> bool:
+    """Whether nothing that is further away could score enough."""
+    least = question.min_score
+    return least is not None and not question.rerank and nearness.least < least

@@ -41,6 +41,12 @@ class SqlSearchStore:
         )
         return ids
 
+    async def fitting_ids(self, chosen: Filter, *, after: str | None, limit: int) -> list[str]:
+        found: list[str] = await self._functions.call(
+            "fitting_ids", filter=chosen.as_json(), after=after, most=limit
+        )
+        return found
+
     async def read(self, ids: Sequence[str], chosen: Filter) -> dict[str, Item]:
         rows = await self._functions.call("read_items", ids=[*ids], filter=chosen.as_json())
         return {row["knowledge_id"]: Item(**row) for row in rows}

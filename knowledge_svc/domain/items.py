@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import orjson
 
+from knowledge_svc.domain import paths
+from knowledge_svc.domain.filters import Condition
 from svckit.errors import Conflict, FailedPrecondition, NotFound
 
 # Nobody's knowledge has the nil UUID for an owner.
@@ -168,16 +170,19 @@ class Filter:
     platform: str | None = None
     occurred_from: str | None = None
     occurred_to: str | None = None
-    metadata: Mapping[str, Any] | None = None
+    metadata: Condition | None = None
     document_id: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """What is set, by name."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        """What is set, by name, as the store takes it: of metadata the paths."""
+        given = dict(vars(self))
+        if self.metadata is not None:
+            given["metadata"], given["metadata_rest"] = paths.split(self.metadata)
+        return {name: value for name, value in given.items() if value is not None}
 
     @property
     def narrowing(self) -> "Filter":
-        """The part that every vector index can apply by itself."""
+        """The part that every vector index can apply by itself; none of them holds metadata."""
         return Filter(
             namespaces=self.namespaces, subject_ids=self.subject_ids, group_id=self.group_id,
             session_id=self.session_id, occurred_from=self.occurred_from,

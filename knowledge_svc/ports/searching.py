@@ -30,6 +30,10 @@ class SearchStore(Protocol):
         """The ids of all items that fit; None where they are more than `most`."""
         ...
 
+    async def fitting_ids(self, chosen: Filter, *, after: str | None, limit: int) -> Sequence[str]:
+        """The ids of items that fit, in order, from behind one on; none at the end."""
+        ...
+
     async def read(self, ids: Sequence[str], chosen: Filter) -> Mapping[str, Item]:
         """Those of the items that are there and fit, by id."""
         ...

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
+from knowledge_svc.domain import filters
 from knowledge_svc.domain.items import (
     Filter,
     Item,
@@ -89,7 +90,9 @@ def to_filter(message: knowledge_pb2.KnowledgeFilter) -> Filter:
         platform=_optional_word(message.platform, "filter.platform"),
         occurred_from=fields.timestamp(message, "filter.occurred_from"),
         occurred_to=fields.timestamp(message, "filter.occurred_to"),
-        metadata=fields.struct(message.metadata, "filter.metadata") or None,
+        metadata=filters.parsed(
+            fields.struct(message.metadata, "filter.metadata"), "filter.metadata"
+        ),
         document_id=fields.optional_uuid(message.document_id, "filter.document_id"),
     )
 

@@ -7,6 +7,7 @@ import pytest
 
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.sql_searching import SqlSearchStore
+from knowledge_svc.domain.filters import parsed
 from knowledge_svc.domain.items import (
     Filter,
     IdempotencyConflict,
@@ -307,16 +308,16 @@ async def test_pages_of_several_subjects_are_merged(store):
         (Filter(platform="discord"), ["a"]),
         (Filter(occurred_from="2026-01-02T00:00:00Z"), ["b"]),
         (Filter(occurred_to="2026-01-02T00:00:00Z"), ["a"]),
-        (Filter(metadata={"n": 1}), ["a"]),
-        (Filter(metadata={"n": 1.0}), ["a"]),
-        (Filter(metadata={"n": "1"}), []),
-        (Filter(metadata={"t": True, "nothing": None}), ["b"]),
-        (Filter(metadata={"absent": None}), []),
-        (Filter(metadata={"o": {"x": 1, "y": [1, 2]}}), ["a"]),
-        (Filter(metadata={"o": {"x": 1}}), ["b"]),
-        (Filter(metadata={"list": ["p"]}), ["b"]),
-        (Filter(metadata={"list": "p"}), []),
-        (Filter(metadata={"list": []}), []),
+        (Filter(metadata=parsed({"n": 1}, "")), ["a"]),
+        (Filter(metadata=parsed({"n": 1.0}, "")), ["a"]),
+        (Filter(metadata=parsed({"n": "1"}, "")), []),
+        (Filter(metadata=parsed({"t": True, "nothing": None}, "")), ["b"]),
+        (Filter(metadata=parsed({"absent": None}, "")), []),
+        (Filter(metadata=parsed({"o": {"x": 1, "y": [1, 2]}}, "")), ["a"]),
+        (Filter(metadata=parsed({"o": {"x": 1}}, "")), ["b"]),
+        (Filter(metadata=parsed({"list": ["p"]}, "")), ["b"]),
+        (Filter(metadata=parsed({"list": "q"}, "")), ["a"]),
+        (Filter(metadata=parsed({"list": []}, "")), []),
         (Filter(namespaces=["notes"], subject_ids=[BEN]), []),
     ],
 )
