@@ -144,15 +144,19 @@ class Search:
         """Of many items those that words or meaning found and that fit, enough of them for a
         page, and what stands beside them.
         """
+        width = question.candidates
         while True:
-            near = list(nearness.similarities)[: question.candidates]
+            near = list(nearness.similarities)[:width]
             found = list(dict.fromkeys([*many.scores, *near]))
             passages = await self._store.surroundings(found, question.filter, reach=ranking.REACH)
             known = {passage.knowledge_id for passage in passages}
-            fitting = len(known.intersection(near))
-            if fitting >= question.depth or nearness.are_all:
+            has_all_near = width >= len(nearness.similarities)
+            is_enough = len(known.intersection(near)) >= question.depth
+            if is_enough or (has_all_near and nearness.are_all):
                 return await self._scopes.of(passages)
-            await nearness.look()
+            if has_all_near:
+                await nearness.look()
+            width = len(nearness.similarities)
 
     async def _read(
         self, question: Question, scored: Sequence[Scored]

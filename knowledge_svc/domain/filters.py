@@ -11,7 +11,7 @@ import orjson
 
 from svckit.errors import InvalidRequest
 
-# Each value of `$in` and `$nin` is a comparison, every other condition is one.
+# Of all conditions; so is each value of a list of them, and each one inside of a list or an object.
 MOST_COMPARISONS = 256
 # How deep `$and` and `$or` may stand in one another.
 MOST_DEPTH = 8
@@ -71,7 +71,12 @@ class AnyOf:
 Condition = OneOf | NoneOf | Compared | Exists | AllOf | AnyOf
 
 _SIGNS: Mapping[str, Sign] = dict(zip(("$lt", "$lte", "$gt", "$gte"), get_args(Sign), strict=True))
-_EQUALITIES: Mapping[str, type[OneOf | NoneOf]] = {"$eq": OneOf, "$in": OneOf, "$ne": NoneOf, "$nin": NoneOf}
+_EQUALITIES: Mapping[str, type[OneOf | NoneOf]] = {
+    "$eq": OneOf,
+    "$in": OneOf,
+    "$ne": NoneOf,
+    "$nin": NoneOf,
+}
 _OPERATORS = {*_SIGNS, *_EQUALITIES, "$exists"}
 _JUNCTIONS: Mapping[str, type[AllOf | AnyOf]] = {"$and": AllOf, "$or": AnyOf}
 
@@ -149,13 +154,13 @@ class _Parser:
     def _equality(self, key: str, operator: str, operand: Any, field: str) -> Condition:
         kind = _EQUALITIES[operator]
         if operator in {"$eq", "$ne"}:
-            self._count(1, field)
+            self._count(_weight(operand), field)
             return kind(key, (_value(operand, field),))
         if not isinstance(operand, list):
             raise InvalidRequest(field, "must be a list of values")
         if len(operand) > MOST_COMPARISONS:
             raise InvalidRequest(field, _too_many_values(operand))
-        self._count(max(1, len(operand)), field)
+        self._count(_weight(operand), field)
         return kind(key, tuple(_value(one, f"{field}[{n}]") for n, one in enumerate(operand)))
 
     def _count(self, comparisons: int, field: str) -> None:
@@ -168,6 +173,12 @@ class _Parser:
 
 def _too_many_values(values: list[Any]) -> str:
     return f"has {len(values)} values; at most {MOST_COMPARISONS} are allowed"
+
+
+def _weight(value: Any) -> int:
+    """How many comparisons a value takes: one, and one for each that is inside of it."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_weight, parts))
 
 
 def _value(value: Any, field: str) -> Any:

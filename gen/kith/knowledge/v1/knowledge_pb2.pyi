@@ -326,7 +326,17 @@ class KnowledgeFilter(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """Items whose metadata has each of these keys with an equal value."""
+        """Items whose metadata fits all of these conditions, at most 16 KiB and 256
+        comparisons. `key: value` asks for an equal value; `key: {operator: operand}` compares
+        by `$eq`, `$ne`, `$in`, `$nin`, `$gt`, `$gte`, `$lt`, `$lte` or `$exists`, of which
+        several must all hold; `$and` and `$or` take a list of such objects, up to 8 deep.
+        Types never mix: numbers compare with numbers by value, text with text by code point;
+        ranges are over these two. Of a list any element will do, and a list or an object as
+        operand means the whole value. `$ne` and `$nin` are the opposites of `$eq` and `$in`,
+        so they also choose items without the key. A key is taken as it is, dots included;
+        keys that start with `$` cannot be asked for. INVALID_ARGUMENT names the spot, such as
+        `filter.metadata.$or[1].price.$gt`.
+        """
 
     def __init__(
         self,
