@@ -159,6 +159,13 @@ def inside(error: BaseException, field: str) -> BaseException:
     return _with_names(error, lambda name: name.removeprefix(f"{field}."))
 
 
+def moved(error: BaseException, field: str, to: str) -> BaseException:
+    """The error of a service about a field of its own, which with a client stands elsewhere."""
+    return _with_names(
+        error, lambda name: to + name.removeprefix(field) if name.startswith(field) else name
+    )
+
+
 def _with_names(error: BaseException, rename: Callable[[str], str]) -> BaseException:
     if not isinstance(error, errors.InvalidRequest) or not error.violations:
         return error

@@ -87,21 +87,6 @@ def _message_metadata(value: dict[str, Any]) -> dict[str, Any]:
     return _metadata(value)
 
 
-def _conditions(value: dict[str, Any]) -> dict[str, Any]:
-    """Metadata equality: `{"$eq": v}` is the long form of `v`; no other operator is known."""
-    plain = {}
-    for key, condition in value.items():
-        if key.startswith("$"):
-            raise InvalidRequest(f".{key}", "is not an operator that is known")
-        if isinstance(condition, dict):
-            for operator in condition:
-                if operator.startswith("$") and (operator != "$eq" or len(condition) > 1):
-                    raise InvalidRequest(f".{key}.{operator}", "is not an operator that is known")
-            condition = condition.get("$eq", condition) if "$eq" in condition else condition
-        plain[key] = condition
-    return _metadata(plain)
-
-
 def _characters(value: str, *, most: int, least: int = 1) -> str:
     structs.check_text(value, "")
     if not least <= len(value) <= most:
@@ -174,4 +159,5 @@ JsonText = Annotated[
     dict[str, Any], BeforeValidator(_json_object), _checked(_metadata), _documented()
 ]
 MessageMetadata = Annotated[dict[str, Any], _checked(_message_metadata)]
-Conditions = Annotated[dict[str, Any], _checked(_conditions)]
+# What they may say is for the service to tell, which alone knows the language.
+Conditions = Annotated[dict[str, Any], _checked(_metadata)]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from gateway.clients import Clients
+from gateway.errors import moved
 from gateway.flows import relevance
 from gateway.flows.subjects import subjects_of
 from gateway.models.search import Search
@@ -10,6 +11,7 @@ from gateway.rendering.values import conversation
 from kith.identity.v1 import person_pb2
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
 from svckit import fields, structs
+from svckit.errors import InvalidRequest
 
 MOST_HITS = 100
 
@@ -42,12 +44,12 @@ class Searching:
             expand=search.expand,
             rerank=search.rerank,
         )
-        found = await self._clients.knowledge.search(request, self._seconds)
+        found = await self._found(request)
         shown = await self._shown(found.hits)
         if len(shown) < len(found.hits) == search.limit < MOST_HITS:
             # Some of the page may not be shown: what is behind it fills it up.
             request.limit = MOST_HITS
-            found = await self._clients.knowledge.search(request, self._seconds)
+            found = await self._found(request)
             shown = await self._shown(found.hits)
         return knowledge_service_pb2.SearchKnowledgeResponse(
             hits=shown[: search.limit],
@@ -55,6 +57,14 @@ class Searching:
             degraded=found.degraded,
             reranked=found.reranked,
         )
+
+    async def _found(
+        self, request: knowledge_service_pb2.SearchKnowledgeRequest
+    ) -> knowledge_service_pb2.SearchKnowledgeResponse:
+        try:
+            return await self._clients.knowledge.search(request, self._seconds)
+        except InvalidRequest as error:
+            raise moved(error, "filter.metadata", "filter") from None
 
     async def _filter(self, search: Search) -> knowledge_pb2.KnowledgeFilter:
         return knowledge_pb2.KnowledgeFilter(

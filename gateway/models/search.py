@@ -16,7 +16,11 @@ class Search(BaseModel):
         {
             "query": "Where does she live?",
             "person_id": ADA,
-            "filter": {"mood": "happy"},
+            "filter": {
+                "mood": "happy",
+                "price": {"$gte": 10, "$lt": 50},
+                "$or": [{"tags": {"$in": ["pets", "home"]}}, {"draft": {"$exists": False}}],
+            },
             "limit": 5,
         }
     )
@@ -33,7 +37,11 @@ class Search(BaseModel):
     from_: Moment | None = Field(default=None, alias="from", description="Said then or later.")
     to: Moment | None = Field(default=None, description="Said before then.")
     filter: Conditions = Field(
-        default_factory=dict, description="Over item metadata: each key has an equal value."
+        default_factory=dict,
+        description="Over item metadata. `{key: value}` asks for an equal value, `{key: {operator: "
+        "operand}}` compares by `$eq`, `$ne`, `$in`, `$nin`, `$gt`, `$gte`, `$lt`, `$lte` or "
+        "`$exists`; `$and` and `$or` take lists of such filters. What stands side by side must "
+        "all hold.",
     )
     limit: int = Field(default=10, ge=1, le=100)
     min_score: float | None = Field(

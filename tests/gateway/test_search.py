@@ -94,6 +94,10 @@ async def pasts(gateway: httpx.AsyncClient) -> dict[str, str]:
         ({"filter": {"mood": {"$eq": "calm"}, "n": 2}}, {"White"}),
         ({"filter": {"o": {"a": 1}}}, {"White"}),
         ({"filter": {"mood": "calm", "n": 3}}, set()),
+        ({"filter": {"n": {"$gt": 1, "$lte": 2}}}, {"White"}),
+        ({"filter": {"mood": {"$ne": "calm"}}}, {"Green", "Black", "Mint", "Oolong"}),
+        ({"filter": {"$or": [{"n": {"$in": [1, 2]}}, {"o": 1}]}}, {"White"}),
+        ({"person_id": "ada", "filter": {"n": {"$exists": False}}}, {"Green", "Black"}),
     ],
 )
 async def test_a_search_can_be_narrowed(
@@ -173,3 +177,23 @@ async def test_what_a_search_cannot_bring_is_refused(
 
     assert answer.status_code == 400
     assert fields(answer) == [field]
+
+
+@pytest.mark.parametrize(
+    ("condition", "spot"),
+    [
+        ({"$or": []}, "$or"),
+        ({"n": {"$like": "x"}}, "n.$like"),
+        ({"$or": [{"n": 1}, {"price": {"$gt": None}}]}, "$or[1].price.$gt"),
+        ({"metadata": {"$in": 3}}, "metadata.$in"),
+        ({"filter.metadata": {"$in": 3}}, "filter.metadata.$in"),
+    ],
+)
+async def test_a_malformed_filter_names_the_spot_as_the_client_sent_it(
+    gateway: httpx.AsyncClient, condition: Any, spot: str
+):
+    answer = await gateway.post("/v1/search", json={"query": "tea", "filter": condition})
+
+    assert answer.status_code == 400
+    assert problem(answer)["reason"] == "INVALID_ARGUMENT"
+    assert fields(answer) == [f"filter.{spot}"]
