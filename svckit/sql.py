@@ -81,7 +81,9 @@ class AsyncpgFunctions:
         # TimeoutError is an OSError.
         lost = (asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
         try:
-            connection = await self._pool.acquire(timeout=CALL_SECONDS)
+            # The pool's own timeout would make a task for each call.
+            async with asyncio.timeout(CALL_SECONDS):
+                connection = await self._pool.acquire()
         except (asyncpg.PostgresError, *lost) as error:
             raise Unavailable("the store cannot be reached") from error
         try:
