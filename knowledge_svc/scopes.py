@@ -146,7 +146,7 @@ class Scopes:
     async def of(self, passages: Sequence[Passage]) -> Scope:
         """A scope of these alone, for one search."""
         vocabulary = self._current()
-        return Scope({p.revision: _row(p, vocabulary) for p in passages}, vocabulary)
+        return Scope(_rows(passages, vocabulary), vocabulary)
 
     async def _scope(self, chosen: Filter, found: Few) -> Scope:
         vocabulary = self._current()
@@ -159,7 +159,7 @@ class Scopes:
         missing = [revision for revision in found.revisions if revision not in rows]
         new = await self._store.passages(chosen, missing) if missing else []
         rows = {one: rows[one] for one in found.revisions if one in rows}
-        rows |= {passage.revision: _row(passage, vocabulary) for passage in new}
+        rows |= _rows(new, vocabulary)
         scope = Scope(rows, vocabulary)
         if vocabulary is self._vocabulary:
             self._kept[key] = scope
@@ -180,7 +180,14 @@ class Scopes:
             items -= len(self._kept.pop(oldest))
 
 
-def _row(passage: Passage, vocabulary: Vocabulary) -> Row:
-    bare = Passage(**{**vars(passage), "terms": (), "counts": ()})
-    counts = numpy.array(passage.counts, numpy.float32)
-    return Row(bare, vocabulary.numbers(passage.terms), counts)
+def _rows(passages: Sequence[Passage], vocabulary: Vocabulary) -> dict[int, Row]:
+    """Rows by revision; their numbers are made at once, for one by one would take much longer."""
+    terms = vocabulary.numbers([term for passage in passages for term in passage.terms])
+    counts = numpy.array([n for passage in passages for n in passage.counts], numpy.float32)
+    rows, start = {}, 0
+    for passage in passages:
+        end = start + len(passage.terms)
+        bare = Passage(**{**vars(passage), "terms": (), "counts": ()})
+        rows[passage.revision] = Row(bare, terms[start:end], counts[start:end])
+        start = end
+    return rows

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from knowledge_svc.domain.items import Filter, IdPage, Indexed, Match, Space, Vector
 from svckit.errors import SqlError, Unavailable
 from svckit.sql import SqlFunctions
@@ -22,7 +24,9 @@ class PgvectorIndex:
     async def upsert(self, space: str, vectors: Sequence[Vector]) -> None:
         # Not `asdict`, which would copy each number by itself.
         await self._call(
-            "upsert_vectors", space=space, vectors=[vars(vector) for vector in vectors]
+            "upsert_vectors",
+            space=space,
+            vectors=[{**vars(vector), "values": _text(vector.values)} for vector in vectors],
         )
 
     async def drop(self, space: str) -> None:
@@ -58,7 +62,7 @@ class PgvectorIndex:
         rows = await self._call(
             "nearest_vectors",
             space=space,
-            query=[*query],
+            query=_text(query),
             most=limit,
             narrow=narrow.as_json(),
             ids=None if ids is None else [*ids],
@@ -72,3 +76,8 @@ class PgvectorIndex:
             if error.code == _NO_SUCH_TABLE:
                 raise Unavailable("the vectors' space is not there yet") from error
             raise
+
+
+def _text(values: Sequence[float]) -> str:
+    """Numbers as pgvector reads them: one text, which JSON need not take apart."""
+    return orjson.dumps([*values]).decode()

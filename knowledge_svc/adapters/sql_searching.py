@@ -1,6 +1,7 @@
 """Searching over the SQL functions of schema `knowledge`."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from knowledge_svc.domain.items import Filter, Item
 from knowledge_svc.domain.searching import Few, Many, Neighbour, Passage
@@ -22,18 +23,18 @@ class SqlSearchStore:
         return Many(found["items"], found["average"], found["holding"], dict(found["hits"]))
 
     async def passages(self, chosen: Filter, revisions: Sequence[int]) -> list[Passage]:
-        rows = await self._functions.call(
+        columns = await self._functions.call(
             "read_passages", filter=chosen.as_json(), revisions=[*revisions]
         )
-        return [Passage(*row) for row in rows]
+        return _passages(columns)
 
     async def surroundings(
         self, ids: Sequence[str], chosen: Filter, *, reach: int
     ) -> list[Passage]:
-        rows = await self._functions.call(
+        columns = await self._functions.call(
             "read_surroundings", ids=[*ids], filter=chosen.as_json(), reach=reach
         )
-        return [Passage(*row) for row in rows]
+        return _passages(columns)
 
     async def matching_ids(self, chosen: Filter, *, most: int) -> list[str] | None:
         ids: list[str] | None = await self._functions.call(
@@ -57,3 +58,16 @@ class SqlSearchStore:
         )
         neighbours = [Neighbour(hit_id, distance, Item(**item)) for hit_id, distance, item in rows]
         return sorted(neighbours, key=lambda one: (one.hit_id, one.distance))
+
+
+def _passages(columns: Sequence[Sequence[Any]]) -> list[Passage]:
+    if not columns:
+        return []
+    *scalars, terms, counts = columns
+    split_counts = ([int(count) for count in _split(joined)] for joined in counts)
+    rows = zip(*scalars, map(_split, terms), split_counts, strict=True)
+    return [Passage(*row) for row in rows]
+
+
+def _split(joined: str) -> list[str]:
+    return joined.split(" ") if joined else []

@@ -1,5 +1,5 @@
 -- Vectors that know what they were made of, and that cannot outlive their items; dropping and
--- counting spaces.
+-- counting spaces; passages that are quicker to read.
 -- ZK009: the space serves, so its vectors are not to be dropped; {"space"}.
 
 -- `content_hash` is SHA-256 of the content in hex, `revision` the write that the vector is of; both
@@ -49,7 +49,8 @@ BEGIN
     RETURN 'null';
 END $$;
 
--- Adds vectors, [{"knowledge_id", "values", "namespace", "subject_id", …}], or replaces them.
+-- Adds vectors, [{"knowledge_id", "values", "namespace", "subject_id", …}], or replaces them. Values
+-- are an array of numbers, or quicker a text with one in it.
 --
 -- However late it comes, it leaves no vector that should not be there: none of an item that is
 -- deleted, none of an older write than the item's or the vector's that is there. Deletions lock the
@@ -144,3 +145,121 @@ BEGIN
     INTO vectors;
     RETURN to_jsonb(vectors);
 END $$;
+
+-- The nearest by cosine, [[knowledge_id, similarity]], best first, among those that `narrow`
+-- leaves (the keys of an item filter that a vector has). Up to 10,000 vectors are compared one
+-- by one; more are found through the HNSW index, and one by one if that falls short. The query is
+-- an array of numbers, or quicker a text with one in it.
+CREATE OR REPLACE FUNCTION knowledge.nearest_vectors(
+    space text, query jsonb, most integer, narrow jsonb, ids text[] DEFAULT NULL
+) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = 'extensions' AS $$
+DECLARE
+    name text := 'vectors_' || nearest_vectors.space;
+    chosen knowledge.item_filter := knowledge.parsed_filter(nearest_vectors.narrow);
+    wanted uuid[] := nearest_vectors.ids::uuid[];
+    point vector := (nearest_vectors.query #>> '{}')::vector;
+    -- Only the conditions that there are, so that each search is planned for what it asks.
+    conditions text := concat_ws(' AND ', 'true',
+        CASE WHEN chosen.namespaces IS NOT NULL THEN 'v.namespace = ANY ($1.namespaces)' END,
+        CASE WHEN chosen.subject_ids IS NOT NULL THEN 'v.subject_id = ANY ($1.subject_ids)' END,
+        CASE WHEN chosen.group_id IS NOT NULL THEN 'v.group_id = $1.group_id' END,
+        CASE WHEN chosen.session_id IS NOT NULL THEN 'v.session_id = $1.session_id' END,
+        CASE WHEN chosen.occurred_from IS NOT NULL THEN 'v.occurred_at >= $1.occurred_from' END,
+        CASE WHEN chosen.occurred_to IS NOT NULL THEN 'v.occurred_at < $1.occurred_to' END,
+        CASE WHEN wanted IS NOT NULL THEN 'v.knowledge_id = ANY ($4)' END);
+    source text := format('knowledge.%I v WHERE %s', name, conditions);
+    collected text := 'SELECT coalesce(jsonb_agg(jsonb_build_array(m.knowledge_id, m.similarity)),'
+        ' ''[]'') FROM (%s) m';
+    vectors float8;
+    found jsonb;
+BEGIN
+    IF wanted IS NULL AND to_regclass(format('knowledge.%I', name || '_near')) IS NOT NULL THEN
+        vectors := knowledge.estimated_vectors(source, chosen);
+        -- Counting takes as long as comparing: only where it is not plain that they are many.
+        IF vectors < 40000 THEN
+            EXECUTE 'SELECT count(*) FROM (SELECT FROM ' || source || ' LIMIT 10001) s'
+            INTO vectors USING chosen, point, most, wanted;
+        END IF;
+        IF vectors > 10000 THEN
+            PERFORM set_config('hnsw.iterative_scan', 'relaxed_order', true),
+                    set_config('hnsw.max_scan_tuples', '50000', true),
+                    set_config('hnsw.ef_search', least(greatest(most, 200), 1000)::text, true);
+            EXECUTE format(collected,
+                'SELECT n.* FROM (SELECT v.knowledge_id, 1 - (v.embedding <=> $2) AS similarity '
+                'FROM ' || source || ' ORDER BY v.embedding <=> $2 LIMIT $3) n ORDER BY 2 DESC, 1')
+            INTO found USING chosen, point, most, wanted;
+            IF jsonb_array_length(found) = most THEN
+                RETURN found;
+            END IF;
+        END IF;
+    END IF;
+    -- OFFSET 0 keeps the planner from taking the HNSW index, which could miss some.
+    EXECUTE format(collected,
+        'SELECT v.knowledge_id, 1 - (v.embedding <=> $2) AS similarity '
+        'FROM (SELECT v.knowledge_id, v.embedding FROM ' || source || ' OFFSET 0) v '
+        'ORDER BY 2 DESC, 1 LIMIT $3')
+    INTO found USING chosen, point, most, wanted;
+    RETURN found;
+END $$;
+
+-- What ranking has to know of the items, column by column, each in the same order: revision,
+-- knowledge_id, session_id, namespace, group_id, subject_id, seconds since 1970, position, is a
+-- question, words in all, terms, counts. Terms and counts of an item are texts with spaces between.
+-- (Building JSON value by value, item by item, takes several times as long as reading the items.)
+CREATE FUNCTION knowledge.passages(ids uuid[]) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+-- With the ids before its eyes the planner takes longer to plan than the query takes.
+SET search_path = '' SET plan_cache_mode = 'force_generic_plan' AS $$
+BEGIN
+    RETURN (
+        SELECT CASE WHEN count(*) = 0 THEN '[]' ELSE jsonb_build_array(
+            to_jsonb(array_agg(i.revision)), to_jsonb(array_agg(i.knowledge_id)),
+            to_jsonb(array_agg(i.session_id)), to_jsonb(array_agg(i.namespace)),
+            to_jsonb(array_agg(i.group_id)), to_jsonb(array_agg(i.subject_id)),
+            to_jsonb(array_agg(extract(epoch FROM i.occurred_at)::float8)),
+            to_jsonb(array_agg(coalesce(i.source_position, 0))),
+            to_jsonb(array_agg(right(rtrim(i.content), 1) = ANY ('{?,？,؟}'))),
+            to_jsonb(array_agg(i.term_total)), to_jsonb(array_agg(array_to_string(i.terms, ' '))),
+            to_jsonb(array_agg(array_to_string(i.term_counts, ' ')))) END
+        FROM unnest(passages.ids) u (knowledge_id)
+        JOIN knowledge.knowledge_items i USING (knowledge_id));
+END $$;
+
+-- The passages of those of the writes, an array of revisions, that are of items that fit.
+CREATE OR REPLACE FUNCTION knowledge.read_passages(filter jsonb, revisions jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = '' SET plan_cache_mode = 'force_custom_plan' AS $$
+DECLARE
+    chosen knowledge.item_filter := knowledge.parsed_filter(read_passages.filter);
+    wanted bigint[] := ARRAY(
+        SELECT r.revision::bigint FROM jsonb_array_elements(read_passages.revisions) r (revision));
+BEGIN
+    RETURN knowledge.passages(ARRAY(
+        SELECT i.knowledge_id FROM knowledge.knowledge_items i
+        WHERE knowledge.fits(i, chosen) AND i.revision = ANY (wanted)));
+END $$;
+
+-- Up to `reach` items that fit on either side of each item in its conversation. Distances before
+-- the item are negative.
+ALTER FUNCTION knowledge.beside(uuid[], knowledge.item_filter, integer)
+    SET plan_cache_mode = 'force_generic_plan';
+
+-- The passages of those of the items that are there and fit, and of what stands beside them.
+CREATE OR REPLACE FUNCTION knowledge.read_surroundings(ids text[], filter jsonb, reach integer)
+RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = '' SET plan_cache_mode = 'force_generic_plan' AS $$
+DECLARE
+    chosen knowledge.item_filter := knowledge.parsed_filter(read_surroundings.filter);
+    wanted uuid[] := read_surroundings.ids::uuid[];
+BEGIN
+    RETURN knowledge.passages(ARRAY(
+        SELECT i.knowledge_id
+        FROM unnest(wanted) u (knowledge_id) JOIN knowledge.knowledge_items i USING (knowledge_id)
+        WHERE knowledge.fits(i, chosen)
+        UNION
+        SELECT b.other FROM knowledge.beside(wanted, chosen, read_surroundings.reach) b));
+END $$;
+
+DROP FUNCTION knowledge.passage(knowledge.knowledge_items);

@@ -242,10 +242,11 @@ async def test_a_space_from_before_the_fence_goes_on_with_it(
             before.setattr(migrate, "files", lambda _: [file for file in every if file[0] < 9])
             await migrate.migrate(bare.url(), "knowledge_svc", "knowledge")
         async with sql.open_pool(bare.url("kith_knowledge")) as pool:
-            index = PgvectorIndex(sql.AsyncpgFunctions(pool, "knowledge"))
+            functions = sql.AsyncpgFunctions(pool, "knowledge")
+            index = PgvectorIndex(functions)
             await index.prepare(SPACE)
             old, new = (a_vector(Write(ids.new(), 1), content_hash="ab") for _ in range(2))
-            await index.upsert(SPACE.name, [old])
+            await functions.call("upsert_vectors", space=SPACE.name, vectors=[vars(old)])
 
             await migrate.migrate(bare.url(), "knowledge_svc", "knowledge")
             await index.upsert(SPACE.name, [new])
