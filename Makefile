@@ -65,8 +65,8 @@ eval: .venv/.stamp ## Measure what search finds, by mode
 bench: .venv/.stamp ## Measure, beside the floors of the same run
 	@$(BIN)/python -m bench $(ARGS)
 
-bench-knowledge: .venv/.stamp ## Measure search over 100,000 items, beside the raw pgvector query
-	@$(BIN)/python -m bench.knowledge $(ARGS)
+bench-knowledge: .venv/.stamp ## Of that only search over 100,000 items, beside raw pgvector queries
+	@$(BIN)/python -m bench knowledge $(ARGS)
 
 lock: .venv/.stamp ## Pin the dependencies anew, with hashes
 	@$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -12,8 +12,8 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import events, floors, identity, idle, kith, log_plans, subscriptions
-from bench.measure import Figures
+from bench import events, floors, identity, idle, kith, knowledge, log_plans, subscriptions
+from bench.measure import Figures, Recall
 from tests.support.up import RunningKith, kith_up
 
 
@@ -23,7 +23,7 @@ class Section(Protocol):
     # Pairs of what is measured and its floor, by their names; left out where one is not there.
     RATIOS: Sequence[tuple[str, str]]
 
-    def rows(self, running: RunningKith) -> AsyncIterator[tuple[str, Figures]]:
+    def rows(self, running: RunningKith) -> AsyncIterator[tuple[str, Figures | Recall]]:
         """Names and figures, in order."""
         ...
 
@@ -37,30 +37,35 @@ SECTIONS: dict[str, Section] = {
     "events": events,
     "subscriptions": subscriptions,
     "plans": log_plans,
+    "knowledge": knowledge,
 }
 
 
 async def measure(
     running: RunningKith, sections: Sequence[str], console: Console
-) -> dict[str, Figures]:
+) -> dict[str, Figures | Recall]:
     """All figures, by name, with a spinner at a terminal."""
-    found: dict[str, Figures] = {}
+    found: dict[str, Figures | Recall] = {}
     with console.status("measuring ..."):
         for section in sections:
             async for name, figures in SECTIONS[section].rows(running):
                 found[name] = figures
-                console.print(f"{name}: {figures.per_second:,.0f}/s", style="dim", highlight=False)
+                console.print(f"{name}: {figures}", style="dim", highlight=False)
     return found
 
 
-def show(found: dict[str, Figures], console: Console) -> None:
+def show(every: dict[str, Figures | Recall], console: Console) -> None:
     """The table, and the ratios to the floors."""
+    found = {name: one for name, one in every.items() if isinstance(one, Figures)}
     table = Table("", "per second", "p50 ms", "p99 ms", title="Kith beside its floors")
     for column in table.columns[1:]:
         column.justify = "right"
     for name, f in found.items():
         table.add_row(name, f"{f.per_second:,.0f}", f"{f.p50:.2f}", f"{f.p99:.2f}")
     console.print(table)
+    for name, one in every.items():
+        if isinstance(one, Recall):
+            console.print(f"{name}: {one}", highlight=False)
     for name, floor in (ratio for section in SECTIONS.values() for ratio in section.RATIOS):
         if name in found and floor in found:
             ratio = found[name].per_second / found[floor].per_second

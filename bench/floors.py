@@ -65,7 +65,7 @@ async def rows(running: RunningKith) -> AsyncIterator[tuple[str, Figures]]:
 
 async def database(url: str) -> AsyncIterator[tuple[str, Figures]]:
     """What asyncpg does with the same Postgres: one row, many rows, COPY, a vector query."""
-    pool = await asyncpg.create_pool(url, init=_speak_vectors, min_size=8, max_size=8)
+    pool = await asyncpg.create_pool(url, init=speak_vectors, min_size=8, max_size=8)
     numbers = itertools.count(1)
 
     async def insert(batch: list[list[Any]]) -> None:
@@ -117,7 +117,8 @@ def _columns(count: int, numbers: Any) -> list[list[Any]]:
     return [list(column) for column in zip(*found, strict=True)]
 
 
-async def _speak_vectors(connection: Any) -> None:
+async def speak_vectors(connection: Any) -> None:
+    """Have the connection pass vectors as texts."""
     # As a parameter of its own type; a cast in the query would be done for each row.
     await connection.set_type_codec(
         "vector", schema="extensions", encoder=str, decoder=str, format="text"

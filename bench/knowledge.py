@@ -1,215 +1,219 @@
-"""`make bench-knowledge`: search over 100,000 items beside the raw pgvector query, in one run."""
+"""Search over 100,000 items beside raw pgvector queries of the same shape, in a Kith of its own.
 
-import argparse
-import asyncio
-import json
-import random
+What is compared is called in turns, so that both sides meet the same machine.
+"""
+
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
-import numpy
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
+import orjson
 
-from bench import floors
-from bench.measure import closed_loop
-from evaluation import corpus
+from bench.echo import echo_call
+from bench.floors import speak_vectors
+from bench.knowledge_corpus import ITEMS, LOAD, PEOPLE, SPACE, TABLE, Corpus
+from bench.measure import Figures, Recall, figures, in_turns
 from kith.knowledge.v1 import knowledge_pb2
 from kith.knowledge.v1 import knowledge_service_pb2 as pb
 from kith.knowledge.v1.knowledge_service_pb2_grpc import KnowledgeServiceStub
-from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
-from knowledge_svc.domain.items import space_of
+from knowledge_svc.adapters.pgvector import PgvectorIndex
+from knowledge_svc.domain.items import Vector
 from knowledge_svc.ports.items import Purpose
-from knowledge_svc.terms import terms_of
-from svckit import ids
+from svckit import ids, sql
 from tests.support.services import channel_to
 from tests.support.up import RunningKith, kith_up
 
-ITEMS = 100_000
-# One person has a fifth of everything, another a hundred items; the rest are of others.
-OFTEN, SELDOM = ids.named("bench", "often"), ids.named("bench", "seldom")
-SELDOM_ITEMS = 100
-PART = 5_000
-LOADED = 2_048
-EF_SEARCH = 200  # as `nearest_vectors` has it
+SECONDS, ROUNDS = 3.0, 4
+# As `nearest_vectors` has them.
+EF_SEARCH, SCANNED = 200, 50_000
+# What a semantic and a hybrid search look for first.
+PAGE, HYBRID_PAGE = 10, 200
+LARGE = 20_000
+BATCH, BATCHES, TURNS = 128, 4, 4
 
-TABLE = f"knowledge.vectors_{space_of(WordLlamaEmbedder.model, WordLlamaEmbedder.dimension).name}"
-NEAREST = f"""
-SELECT knowledge_id FROM {TABLE} ORDER BY embedding OPERATOR(extensions.<=>) $1 LIMIT 10
-"""
-LOAD = f"""
-WITH row AS MATERIALIZED (
-    SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::jsonb[], $6::text[])
-        r (id, subject, session, content, terms, vector)
-), item AS (
-    INSERT INTO knowledge.knowledge_items (
-        knowledge_id, revision, occurred_at, subject_id, session_id, source_event_id, owner,
-        term_total, namespace, content_hash, body_hash, terms, term_counts, metadata, content)
-    SELECT r.id, nextval('knowledge.revisions'), now(), r.subject, r.session, r.id, r.subject,
-           (r.terms -> 2)::integer, 'default', sha256(r.content::bytea), sha256(r.content::bytea),
-           ARRAY(SELECT jsonb_array_elements_text(r.terms -> 0)),
-           ARRAY(SELECT c::smallint FROM jsonb_array_elements(r.terms -> 1) c), '{{}}', r.content
-    FROM row r RETURNING knowledge_id, revision, occurred_at, subject_id, session_id
-), state AS (
-    INSERT INTO knowledge.index_states (knowledge_id, revision, state, embedding_model)
-    SELECT i.knowledge_id, i.revision, 'indexed', '{WordLlamaEmbedder.model}' FROM item i
-)
-INSERT INTO {TABLE} (knowledge_id, occurred_at, subject_id, session_id, namespace, embedding)
-SELECT i.knowledge_id, i.occurred_at, i.subject_id, i.session_id, 'default',
-       r.vector::extensions.vector
-FROM item i JOIN row r ON r.id = i.knowledge_id
-"""
-RAW_INSERT = f"""
+RPC = "floor: empty RPC in the kit"
+RAW_INSERT = "floor: raw multi-row insert into the HNSW table, 128 rows (rows)"
+UPSERT = "upsert of vectors, 128 rows (rows)"
+WHOLE = "items stored, embedded and indexed (rows)"
+
+
+def whose(count: int | None) -> str:
+    """Whose items are searched, in words."""
+    return f", a person of {count:,}" if count else f", {ITEMS:,} items"
+
+
+def raw(page: int, count: int | None) -> str:
+    """A floor's name."""
+    return f"floor: raw pgvector, nearest {page}{whose(count)}"
+
+
+def bound(page: int, count: int | None) -> str:
+    """The name of what a search may take."""
+    return f"bound: 1.5 times nearest {page} and an empty RPC{whose(count)}"
+
+
+def searching(mode: str, count: int | None) -> str:
+    """A search's name."""
+    return f"search {mode.lower()}{whose(count)}"
+
+
+SHAPES = [(page, count) for page in (PAGE, HYBRID_PAGE) for count in (None, LARGE)]
+RATIOS = (
+    *((searching("SEMANTIC" if page == PAGE else "HYBRID", count), bound(page, count))
+      for page, count in SHAPES),
+    (UPSERT, RAW_INSERT),
+    (WHOLE, RAW_INSERT),
+)  # fmt: skip
+
+INSERT = f"""
 INSERT INTO {TABLE} (knowledge_id, occurred_at, namespace, embedding)
 SELECT gen_random_uuid(), now(), 'raw', v::extensions.vector FROM unnest($1::text[]) v
 """
+NEAREST = f"""
+SELECT knowledge_id FROM {TABLE} WHERE {{}}
+ORDER BY embedding OPERATOR(extensions.<=>) $1 LIMIT {{}}
+"""
 
-Vectors = NDArray[numpy.float32]
-Rows = list[tuple[str, str]]
+Rows = AsyncIterator[tuple[str, Figures | Recall]]
 
 
-class Corpus:
-    """Texts of the words of a real conversation, mixed anew, with their vectors."""
-
-    def __init__(self) -> None:
-        self.chooser = random.Random(7)
-        self.words = " ".join(said.text for said in corpus.conversation()).split()
-        self.ids = [ids.new() for _ in range(ITEMS)]
-        self.subjects = [self._subject(number) for number in range(ITEMS)]
-        self.embedder = WordLlamaEmbedder()
-        self.vectors: Vectors = numpy.zeros((0, 0), numpy.float32)
-        tuned, unseen = corpus.questions()
-        self.questions = [one.question for one in tuned + unseen]
-
-    def text(self) -> str:
-        """A message of quite ordinary length."""
-        return " ".join(self.chooser.choices(self.words, k=self.chooser.randint(6, 20)))
-
-    def _subject(self, number: int) -> str:
-        if number < SELDOM_ITEMS:
-            return SELDOM
-        return OFTEN if number % 5 == 0 else ids.named("bench", str(number % 997))
-
-    async def parts(self) -> Iterator[Sequence[Sequence[Any]]]:
-        """Columns to load, some thousands of rows at a time."""
-        parts, vectors = [], []
-        for start in range(0, ITEMS, PART):
-            texts = [self.text() for _ in range(PART)]
-            values = await self.embedder.embed(texts, Purpose.DOCUMENT)
-            vectors.append(numpy.array(values, numpy.float32))
-            terms = [terms_of(text) for text in texts]
-            parts.append((
-                self.ids[start : start + PART], self.subjects[start : start + PART],
-                [ids.named("talk", str((start + n) // 30)) for n in range(PART)], texts,
-                [json.dumps([t.names, t.counts, t.total]) for t in terms],
-                [str(value) for value in values],
-            ))  # fmt: skip
-        self.vectors = numpy.concatenate(vectors)
-        return iter(parts)
-
-    async def exact(self, question: str, subject: str | None) -> set[str]:
-        """The ten that are nearest indeed."""
-        [query] = await self.embedder.embed([question], Purpose.QUERY)
-        similar = self.vectors @ numpy.array(query, numpy.float32)
-        if subject:
-            similar[[one != subject for one in self.subjects]] = -2
-        return {self.ids[place] for place in numpy.argsort(-similar)[:10]}
+async def rows(_: RunningKith) -> Rows:
+    """Recall, latencies, throughput."""
+    with (
+        tempfile.TemporaryDirectory(prefix="kith-bench-") as folder,
+        kith_up(Path(folder) / "home", {"KITH_LOG_LEVEL": "warning"}) as running,
+    ):
+        async with channel_to(running.address("knowledge")) as channel:
+            url = running.addresses["database_url"]
+            database = await asyncpg.connect(url, timeout=10)
+            await speak_vectors(database)
+            bench = Bench(Corpus(), database, KnowledgeServiceStub(channel))
+            try:
+                yield await bench.load()
+                for part in (bench.recalls, bench.latencies):
+                    async for name, found in part():
+                        yield name, found
+                async with sql.open_pool(url) as pool:
+                    async for name, found in bench.throughput(
+                        sql.AsyncpgFunctions(pool, "knowledge")
+                    ):
+                        yield name, found
+            finally:
+                await database.close()
 
 
 class Bench:
-    """A running Kith with everything in it, and what is measured of it."""
+    """A Kith with everything in it, and what is measured of it."""
 
     def __init__(self, corpus: Corpus, database: Any, stub: Any) -> None:
         self._corpus = corpus
         self._database = database
         self._stub = stub
 
-    async def load(self) -> Rows:
+    async def load(self) -> tuple[str, Figures]:
         """Put everything in, past the service; the index is built as the service builds it."""
-        before = time.perf_counter()
         for columns in await self._corpus.parts():
             await self._database.execute(LOAD, *columns)
-        loaded = time.perf_counter()
-        await self._database.execute(
-            f"SELECT knowledge.index_vectors('{TABLE.removeprefix('knowledge.vectors_')}')"
-        )
-        built = time.perf_counter()
+        before = time.perf_counter()
+        await self._database.execute(f"SELECT knowledge.index_vectors('{SPACE.name}')")
+        built = time.perf_counter() - before
         await self._database.execute(f"VACUUM ANALYZE {TABLE}, knowledge.knowledge_items")
-        return [
-            ("loading rows and vectors", f"{loaded - before:.0f} s"),
-            ("building the HNSW index", f"{built - loaded:.0f} s"),
-        ]
+        return f"the HNSW index built at {ITEMS:,} (rows)", figures([built], built, ITEMS)
 
-    async def search(self, question: str, mode: str, subject: str | None = None) -> Any:
+    async def search(self, mode: str, count: int | None, question: str | None = None) -> Any:
         """One search over gRPC."""
-        chosen = knowledge_pb2.KnowledgeFilter(subject_ids=[subject] if subject else [])
+        people = [PEOPLE[count]] if count else []
         return await self._stub.SearchKnowledge(
             pb.SearchKnowledgeRequest(
-                query=question, mode=pb.SearchMode.Value(f"SEARCH_MODE_{mode}"), filter=chosen
+                query=question or self._corpus.chooser.choice(self._corpus.questions),
+                mode=pb.SearchMode.Value(f"SEARCH_MODE_{mode}"),
+                filter=knowledge_pb2.KnowledgeFilter(subject_ids=people),
             )
         )
 
-    async def latencies(self) -> Rows:
-        """The floors, and searches of each kind."""
-        questions = self._corpus.questions
-        points = [str(one) for one in await self._corpus.embedder.embed(questions, Purpose.QUERY)]
-        await self._database.execute(f"SET hnsw.ef_search = {EF_SEARCH}")
-        statement = await self._database.prepare(
-            NEAREST.replace("$1", "$1::text::extensions.vector")
-        )
-
-        def searching(mode: str, subject: str | None = None) -> Callable[[], Awaitable[Any]]:
-            return lambda: self.search(self._corpus.chooser.choice(questions), mode, subject)
-
-        rows = [("floor: empty RPC", await floors.echo(1))]
-        calls: list[tuple[str, Callable[[], Awaitable[Any]]]] = [
-            (
-                "floor: raw pgvector query",
-                lambda: statement.fetch(self._corpus.chooser.choice(points)),
-            ),
-            ("semantic", searching("SEMANTIC")),
-            ("keyword", searching("KEYWORD")),
-            ("hybrid", searching("HYBRID")),
-            ("semantic, a person of 20,000 items", searching("SEMANTIC", OFTEN)),
-            ("hybrid, a person of 20,000 items", searching("HYBRID", OFTEN)),
-            ("hybrid, a person of 100 items", searching("HYBRID", SELDOM)),
-        ]
-        for name, call in calls:
-            rows.append((name, await closed_loop(call, callers=1, seconds=4)))
-        return [(name, f"p50 {f.p50:.1f} ms, p99 {f.p99:.1f} ms") for name, f in rows]
-
     async def recalls(self) -> Rows:
         """How much of what is nearest indeed a search by meaning finds."""
-        rows = []
-        people = (("everybody", None), ("a person of 20,000", OFTEN), ("a person of 100", SELDOM))
-        for name, subject in people:
-            shares, least = [], 10
-            for question in self._corpus.questions[:60]:
-                hits = (await self.search(question, "SEMANTIC", subject)).hits
-                exact = await self._corpus.exact(question, subject)
-                shares.append(len(exact & {hit.item.knowledge_id for hit in hits}) / 10)
+        questions = self._corpus.questions
+        for count in (None, *PEOPLE):
+            right, least = 0, PAGE
+            for question in questions:
+                hits = (await self.search("SEMANTIC", count, question)).hits
+                person = PEOPLE[count] if count else None
+                nearest = await self._corpus.nearest(question, person, PAGE)
+                right += len(nearest & {hit.item.knowledge_id for hit in hits})
                 least = min(least, len(hits))
-            share = sum(shares) / len(shares)
-            rows.append((f"recall@10, {name}", f"{share:.3f} (least page {least})"))
-        return rows
+            share = right / (len(questions) * PAGE)
+            yield f"recall of the nearest {PAGE}{whose(count)}", Recall(share, least)
 
-    async def throughput(self) -> Rows:
-        """New vectors into the same HNSW table: raw, and through the service."""
-        texts = [self._corpus.text() for _ in range(LOADED)]
-        vectors = [str(v) for v in await self._corpus.embedder.embed(texts, Purpose.DOCUMENT)]
-        before = time.perf_counter()
-        for start in range(0, LOADED, 128):
-            await self._database.execute(RAW_INSERT, vectors[start : start + 128])
-        raw = LOADED / (time.perf_counter() - before)
+    async def latencies(self) -> Rows:
+        """The floors, what may be made of them, and searches of each kind."""
+        raw_queries = {raw(*shape): await self._raw(*shape) for shape in SHAPES}
+        async with echo_call("kit") as echo:
+            found = await in_turns(
+                {
+                    RPC: lambda: echo(b""),
+                    **raw_queries,
+                    **{
+                        searching(mode, count): partial(self.search, mode, count)
+                        for mode in ("SEMANTIC", "KEYWORD", "HYBRID")
+                        for count in (None, *PEOPLE)
+                    },
+                },
+                seconds=SECONDS,
+                rounds=ROUNDS,
+            )
+        for name, measured in found.items():
+            yield name, measured
+        for shape in SHAPES:
+            floor, rpc = found[raw(*shape)], found[RPC]
+            p50, p99 = 1.5 * floor.p50 + rpc.p50, 1.5 * floor.p99 + rpc.p99
+            each = 1.5 / floor.per_second + 1 / rpc.per_second
+            yield bound(*shape), Figures(1 / each, p50, p99)
 
-        before = time.perf_counter()
+    async def _raw(self, page: int, count: int | None) -> Callable[[], Awaitable[Any]]:
+        """The query that somebody would write by hand."""
+        await self._database.execute(
+            f"SET hnsw.ef_search = {EF_SEARCH}; SET hnsw.max_scan_tuples = {SCANNED};"
+            "SET hnsw.iterative_scan = relaxed_order"
+        )
+        condition = f"subject_id = '{PEOPLE[count]}'" if count else "true"
+        statement = await self._database.prepare(NEAREST.format(condition, page))
+        points = await self._corpus.points()
+        return lambda: statement.fetch(self._corpus.chooser.choice(points))
+
+    async def throughput(self, functions: sql.SqlFunctions) -> Rows:
+        """New vectors into the HNSW table: raw, by the index's own function, and as items through
+        the service, until the last is indexed; its embedder is nearly free.
+        """
+        index = PgvectorIndex(functions)
+        seconds: dict[str, list[float]] = {RAW_INSERT: [], UPSERT: [], WHOLE: []}
+        for _ in range(TURNS):
+            for _ in range(BATCHES):
+                as_text = [orjson.dumps(one.values).decode() for one in await self._vectors()]
+                insert = self._database.execute(INSERT, as_text)
+                seconds[RAW_INSERT].append(await seconds_of(insert))
+            for _ in range(BATCHES):
+                upsert = index.upsert(SPACE.name, await self._vectors())
+                seconds[UPSERT].append(await seconds_of(upsert))
+            texts = [self._corpus.text(number) for number in range(BATCH * BATCHES)]
+            seconds[WHOLE].append(await seconds_of(self._store(texts)))
+        for name, items in ((RAW_INSERT, BATCH), (UPSERT, BATCH), (WHOLE, BATCH * BATCHES)):
+            yield name, figures(seconds[name], sum(seconds[name]), items)
+
+    async def _vectors(self) -> list[Vector]:
+        texts = [self._corpus.text(n) for n in range(BATCH)]
+        values = await self._corpus.embedder.embed(texts, Purpose.DOCUMENT)
+        now = "2026-01-01T00:00:00+00:00"
+        return [Vector(ids.new(), one, "default", now) for one in values]
+
+    async def _store(self, texts: Sequence[str]) -> None:
+        """Returns when all is indexed."""
         tokens: list[str] = []
-        for start in range(0, LOADED, 512):
+        for start in range(0, len(texts), 512):
             answer = await self._stub.BatchStoreKnowledge(
                 pb.BatchStoreKnowledgeRequest(requests=[
                     pb.StoreKnowledgeRequest(item=knowledge_pb2.NewKnowledge(content=text))
@@ -217,54 +221,16 @@ class Bench:
                 ])
             )  # fmt: skip
             tokens += [result.response.index_token for result in answer.results]
-        for start in range(0, LOADED, 100):
+        for start in range(0, len(tokens), 100):
             waited = pb.SearchKnowledgeRequest(
                 query="x", mode=pb.SEARCH_MODE_KEYWORD, at_least=tokens[start : start + 100]
             )
             if (await self._stub.SearchKnowledge(waited, timeout=60)).pending_tokens:
                 raise RuntimeError("the indexer did not come through in a minute")
-        whole = LOADED / (time.perf_counter() - before)
-        return [
-            ("floor: raw multi-row insert into the HNSW table", f"{raw:,.0f}/s"),
-            ("stored, embedded and indexed by the service", f"{whole:,.0f}/s ({whole / raw:.0%})"),
-        ]
 
 
-async def measure(running: RunningKith, console: Console) -> Rows:
-    """All figures, in order."""
-    database = await asyncpg.connect(running.addresses["database_url"], timeout=10)
-    rows: Rows = []
-    try:
-        async with channel_to(running.address("knowledge")) as channel:
-            bench = Bench(Corpus(), database, KnowledgeServiceStub(channel))
-            for step in (bench.load, bench.recalls, bench.latencies, bench.throughput):
-                for name, figure in await step():
-                    rows.append((name, figure))
-                    console.print(f"{name}: {figure}", style="dim", highlight=False)
-    finally:
-        await database.close()
-    return rows
-
-
-def main() -> None:
-    """Start a Kith of our own, fill it, measure it, stop it."""
-    parser = argparse.ArgumentParser(prog="bench.knowledge", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    console = Console(stderr=arguments.json)
-    with (
-        tempfile.TemporaryDirectory(prefix="kith-bench-") as folder,
-        kith_up(Path(folder) / "home", {"KITH_LOG_LEVEL": "warning"}) as running,
-    ):
-        rows = asyncio.run(measure(running, console))
-    if arguments.json:
-        print(json.dumps(dict(rows)))
-        return
-    table = Table(f"{ITEMS:,} items", "", title="Search beside its floors")
-    for name, figure in rows:
-        table.add_row(name, figure)
-    console.print(table)
-
-
-if __name__ == "__main__":
-    main()
+async def seconds_of(work: Awaitable[Any]) -> float:
+    """How long it takes."""
+    before = time.perf_counter()
+    await work
+    return time.perf_counter() - before

@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 WARM_UP = 0.15
@@ -18,6 +18,9 @@ class Figures:
     per_second: float
     p50: float
     p99: float
+
+    def __str__(self) -> str:
+        return f"{self.per_second:,.0f}/s"
 
 
 async def closed_loop(
@@ -43,3 +46,30 @@ def figures(latencies: list[float], seconds: float, items: int = 1) -> Figures:
     """Figures of latencies in seconds, measured over so many seconds."""
     cuts = statistics.quantiles(latencies, n=100) if len(latencies) > 1 else latencies * 99
     return Figures(len(latencies) * items / seconds, cuts[49] * 1000, cuts[98] * 1000)
+
+
+@dataclass(frozen=True)
+class Recall:
+    """What share of what is nearest indeed was found, and the shortest page among the answers."""
+
+    share: float
+    least_page: int
+
+    def __str__(self) -> str:
+        return f"{self.share:.3f}, each page {self.least_page} or more"
+
+
+async def in_turns(
+    calls: Mapping[str, Callable[[], Awaitable[object]]], *, seconds: float, rounds: int
+) -> dict[str, Figures]:
+    """Figures of calls that are compared: each has its turn in each round, one caller at a time."""
+    latencies: dict[str, list[float]] = {name: [] for name in calls}
+    for call in calls.values():
+        await call()
+    for _ in range(rounds):
+        for name, call in calls.items():
+            end = time.perf_counter() + seconds / rounds
+            while (before := time.perf_counter()) < end:
+                await call()
+                latencies[name].append(time.perf_counter() - before)
+    return {name: figures(found, sum(found)) for name, found in latencies.items()}
