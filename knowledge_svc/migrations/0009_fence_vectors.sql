@@ -49,6 +49,39 @@ BEGIN
     RETURN 'null';
 END $$;
 
+-- Builds the HNSW index of a space that has none and vectors enough. Called before the transaction
+-- has written anything there, so that two who want it at once wait for one another and never for
+-- each other's writes. Searches go on meanwhile, writes wait once. That has to end well within the
+-- time that a call may take, or it would never: hence no more than 10,000 vectors, and fewer of
+-- more dimensions. Of more than 2,000 dimensions pgvector has no such index.
+CREATE OR REPLACE FUNCTION knowledge.index_vectors(space text) RETURNS void
+LANGUAGE plpgsql VOLATILE
+SET search_path = 'extensions' SET maintenance_work_mem = '256MB' AS $$
+DECLARE
+    name text := 'vectors_' || index_vectors.space;
+    dimension integer;
+    enough integer;
+    vectors integer;
+BEGIN
+    IF to_regclass(format('knowledge.%I', name || '_near')) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    SELECT a.atttypmod INTO dimension FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = to_regclass(format('knowledge.%I', name)) AND a.attname = 'embedding';
+    IF dimension > 2000 THEN
+        RETURN;
+    END IF;
+    enough := least(10000, 2560000 / dimension);
+    EXECUTE format('SELECT count(*) FROM (SELECT FROM knowledge.%I LIMIT $1) v', name)
+    INTO vectors USING enough;
+    IF vectors = enough THEN
+        EXECUTE format('LOCK TABLE knowledge.%I IN SHARE ROW EXCLUSIVE MODE', name);
+        EXECUTE format(
+            'CREATE INDEX IF NOT EXISTS %I ON knowledge.%I USING hnsw (embedding vector_cosine_ops)',
+            name || '_near', name);
+    END IF;
+END $$;
+
 -- Adds vectors, [{"knowledge_id", "values", "namespace", "subject_id", …}], or replaces them. Values
 -- are an array of numbers, or quicker a text with one in it.
 --
@@ -176,8 +209,9 @@ DECLARE
 BEGIN
     IF wanted IS NULL AND to_regclass(format('knowledge.%I', name || '_near')) IS NOT NULL THEN
         vectors := knowledge.estimated_vectors(source, chosen);
-        -- Counting takes as long as comparing: only where it is not plain that they are many.
-        IF vectors < 40000 THEN
+        -- Counting takes as long as comparing: only where it is not plain that they are many. Of one
+        -- condition the planner knows well how many fit, of several together it guesses.
+        IF vectors < (CASE WHEN conditions LIKE '% AND % AND %' THEN 40000 ELSE 15000 END) THEN
             EXECUTE 'SELECT count(*) FROM (SELECT FROM ' || source || ' LIMIT 10001) s'
             INTO vectors USING chosen, point, most, wanted;
         END IF;

@@ -402,6 +402,32 @@ async def test_writers_at_once_build_pgvectors_index_together_and_lose_nothing(p
         assert vector.knowledge_id in await near(pgvector, *vector.values, limit=3)
 
 
+@pytest.mark.parametrize(
+    ("dimension", "before", "after"),
+    [(1280, 1999, True), (1280, 1998, False), (2048, 2100, False)],
+)
+async def test_vectors_of_many_dimensions_are_indexed_sooner_and_too_many_not_at_all(
+    pgvector, database, dimension, before, after
+):
+    """So the write that builds the index is done in time; of 2,001 dimensions there is none."""
+    await pgvector.prepare(Space(SPACE.name, "model", dimension, "whole-1"))
+    async with as_administrator(database) as connection:
+        await connection.execute(
+            f"""INSERT INTO knowledge.vectors_{SPACE.name}
+                    (knowledge_id, occurred_at, namespace, embedding)
+                SELECT gen_random_uuid(), now(), 'default',
+                       array_fill(n::real, ARRAY[{dimension}])::extensions.vector
+                FROM generate_series(1, $1::integer) n""",
+            before,
+        )
+
+    # The index is built before what comes is added: the second write meets the first.
+    for n in range(2):
+        await pgvector.upsert(SPACE.name, [a_vector(*([1.0] * (dimension - 1)), n)])
+
+    assert await has_near_index(database) is after
+
+
 async def test_in_a_large_space_pgvectors_page_is_full_and_nearly_exact(pgvector, database):
     """Beyond 10,000 vectors the search goes by the approximate index."""
     await pgvector.prepare(SPACE)
