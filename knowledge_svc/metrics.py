@@ -1,4 +1,4 @@
-"""Prometheus metrics of indexing and search; those that every process has stand in `svckit`."""
+"""Prometheus metrics of this service's work; those that every process has stand in `svckit`."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -40,3 +40,9 @@ INDEX_LATE = Counter(
     "kith_knowledge_index_late_total",
     "Writes that a hosted index had acknowledged and did not show in time.",
 )
+EXTRACTION_SECONDS = Histogram(
+    "kith_knowledge_extraction_seconds",
+    "Time of getting the text out of a file, by what came of it: ok, the reason why not, or left "
+    "before the end.",
+    ["media_type", "outcome"], buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
+)  # fmt: skip
