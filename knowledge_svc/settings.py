@@ -59,6 +59,11 @@ class Settings(StoreSettings):
     voyage_dimension: Dimension = 1024
     voyage_reranker: str = Field(default="rerank-2.5", pattern="^[a-z0-9.-]{1,64}$")
 
+    # What reading one uploaded file may cost, and how many are read at once.
+    extraction_memory_mib: int = Field(default=512, ge=128, le=65_536)
+    extraction_seconds: float = Field(default=120.0, ge=1, le=3_600)
+    extraction_workers: int = Field(default=2, ge=1, le=64)
+
     @property
     def vector_backend(self) -> Literal["pgvector", "pinecone"]:
         """Where vectors are kept: as forced, else as configured."""
