@@ -25,7 +25,7 @@ from knowledge_svc.extraction.parts import (
     too_much,
 )
 
-_WINDOW = 32_768
+_WINDOW = 16_384
 _MOST_NAME_CHARACTERS = 80
 
 _splitter = TextSplitter(CHARACTERS - OVERLAP)

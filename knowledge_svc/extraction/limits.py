@@ -16,8 +16,9 @@ class Limits:
     workers: int = 2
     # Longer than books are. Real pages take a millisecond each, hostile ones what they like.
     pages: int = 5_000
-    # The greatest document, 50 MiB, of plain ASCII fits, with its 62,000 chunks.
-    chunks: int = 100_000
+    # The greatest document, 50 MiB, fits as plain text: 62,000 full chunks, and twice as many of
+    # paragraphs that fit into a chunk one by one and not two by two.
+    chunks: int = 200_000
     characters: int = 64_000_000
     # Of an archive, by its own word and while it is unpacked.
     unpacked_bytes: int = 512 << 20

@@ -13,6 +13,8 @@ import ijson
 from knowledge_svc.extraction.parts import Given, Part, Text, broken, too_much
 from knowledge_svc.extraction.readers.turns import is_turn, turn_of
 
+# A string that goes on in the next block is read anew from its beginning.
+_BLOCK = 4 << 20
 _MARK = b"\xef\xbb\xbf"
 # Nothing that people write is deeper, and each level costs in every path.
 _MOST_DEPTH = 64
@@ -39,7 +41,7 @@ def read(file: BinaryIO, given: Given) -> Iterator[Part]:
 def _events(file: BinaryIO) -> Iterator[_Event]:
     file.seek(0)
     file.seek(len(_MARK) if file.read(len(_MARK)) == _MARK else 0)
-    basic = ijson.basic_parse(file, use_float=True, multiple_values=True)
+    basic = ijson.basic_parse(file, buf_size=_BLOCK, use_float=True, multiple_values=True)
     events: Iterator[_Event] = ijson.parse(_shallow(basic))
     return events
 
