@@ -2,13 +2,21 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import grpc
 import uvloop
 
-from kith.knowledge.v1 import knowledge_service_pb2, knowledge_service_pb2_grpc
+from kith.knowledge.v1 import (
+    knowledge_service_pb2,
+    knowledge_service_pb2_grpc,
+    memory_service_pb2,
+    memory_service_pb2_grpc,
+)
+from knowledge_svc.accesses import Accesses
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
+from knowledge_svc.adapters.sql_memories import SqlMemoryStore
 from knowledge_svc.adapters.sql_searching import SqlSearchStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.backends import Backends, open_backends
@@ -17,16 +25,20 @@ from knowledge_svc.domain.backends import Misconfigured
 from knowledge_svc.domain.items import space_of
 from knowledge_svc.indexer import Indexer, Pace
 from knowledge_svc.ingest import Ingest
+from knowledge_svc.recalling import Recalling
+from knowledge_svc.remembering import Remembering
 from knowledge_svc.reranking import Reranking
 from knowledge_svc.search import Search
 from knowledge_svc.servicers.items import Items
+from knowledge_svc.servicers.memories import Memories
 from knowledge_svc.settings import Settings
 from svckit import logs, serve, settings
 from svckit.combining import combined
 from svckit.stores import Store, open_store
 
 SERVICE = knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"].full_name
-SERVICES = [SERVICE]
+MEMORY_SERVICE = memory_service_pb2.DESCRIPTOR.services_by_name["MemoryService"].full_name
+SERVICES = [SERVICE, MEMORY_SERVICE]
 
 
 def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serve.Service:
@@ -43,12 +55,20 @@ def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serv
         SqlSearchStore(store.functions), queue, index, embedder, local, space,
         indexer.progressed, Reranking(backends.reranker),
     )  # fmt: skip
+    memories = SqlMemoryStore(store.functions)
+    remembering = Remembering(memories, indexer.wake)
+    accesses = Accesses(memories)
     # Of each service of the contract: what registers it, its base, the parts that answer it.
-    contract = [
+    contract: list[tuple[Any, Any, list[Any]]] = [
         (
             knowledge_service_pb2_grpc.add_KnowledgeServiceServicer_to_server,
             knowledge_service_pb2_grpc.KnowledgeServiceServicer,
             [Items(items, ingest, search)],
+        ),
+        (
+            memory_service_pb2_grpc.add_MemoryServiceServicer_to_server,
+            memory_service_pb2_grpc.MemoryServiceServicer,
+            [Memories(memories, remembering, Recalling(search, memories), accesses)],
         ),
     ]
 
@@ -65,6 +85,8 @@ def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serv
 
     async def drain() -> None:
         await ingest.drain()
+        await remembering.drain()
+        await accesses.drain()
         await indexer.stop()
 
     return serve.Service(

@@ -46,3 +46,13 @@ EXTRACTION_SECONDS = Histogram(
     "before the end.",
     ["media_type", "outcome"], buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
 )  # fmt: skip
+MEMORIES = Counter(
+    "kith_knowledge_memories_total",
+    "Memories set, by what came of it: changed, or the same as before; and deleted.",
+    ["outcome"],
+)
+ACCESSES = Counter(
+    "kith_knowledge_memory_accesses_total",
+    "Accesses of memories: written, or dropped because too many waited to be.",
+    ["outcome"],
+)

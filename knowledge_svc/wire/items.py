@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
-from knowledge_svc.domain import filters
+from knowledge_svc.domain import filters, memories
 from knowledge_svc.domain.items import (
     Filter,
     Item,
@@ -44,6 +44,8 @@ def to_item(request: pb.StoreKnowledgeRequest) -> NewItem:
     if not request.HasField("item"):
         raise InvalidRequest("item", "is required")
     item = request.item
+    if item.namespace.lower() == memories.NAMESPACE:
+        raise InvalidRequest("item.namespace", "is that of memories; set them by UpsertMemories")
     source_event_id = fields.optional_uuid(item.source_event_id, "item.source_event_id")
     return NewItem(
         knowledge_id=fields.optional_uuid(item.knowledge_id, "item.knowledge_id") or ids.new(),

@@ -26,47 +26,47 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from kith.knowledge.v1 import memory_pb2 as kith_dot_knowledge_dot_v1_dot_memory__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&kith/knowledge/v1/memory_service.proto\x12\x11kith.knowledge.v1\x1a\x17google/rpc/status.proto\x1a\x1ekith/knowledge/v1/memory.proto\"Z\n\x15UpsertMemoriesRequest\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12.\n\x08memories\x18\x02 \x03(\x0b\x32\x1c.kith.knowledge.v1.NewMemory\"l\n\x16UpsertMemoriesResponse\x12+\n\x08memories\x18\x01 \x03(\x0b\x32\x19.kith.knowledge.v1.Memory\x12\x0f\n\x07\x63hanged\x18\x02 \x03(\x08\x12\x14\n\x0cindex_tokens\x18\x03 \x03(\t\"X\n\x1a\x42\x61tchUpsertMemoriesRequest\x12:\n\x08requests\x18\x01 \x03(\x0b\x32(.kith.knowledge.v1.UpsertMemoriesRequest\"W\n\x1b\x42\x61tchUpsertMemoriesResponse\x12\x38\n\x07results\x18\x01 \x03(\x0b\x32\'.kith.knowledge.v1.UpsertMemoriesResult\"\x85\x01\n\x14UpsertMemoriesResult\x12=\n\x08response\x18\x01 \x01(\x0b\x32).kith.knowledge.v1.UpsertMemoriesResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"3\n\x10GetMemoryRequest\x12\x12\n\nperson_ids\x18\x01 \x03(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"k\n\x11GetMemoryResponse\x12)\n\x06memory\x18\x01 \x01(\x0b\x32\x19.kith.knowledge.v1.Memory\x12+\n\x08shadowed\x18\x02 \x03(\x0b\x32\x19.kith.knowledge.v1.Memory\"\xd9\x01\n\x13ListMemoriesRequest\x12\x12\n\nperson_ids\x18\x01 \x03(\t\x12\x12\n\ncategories\x18\x02 \x03(\t\x12\x16\n\x0emin_importance\x18\x03 \x01(\x01\x12\x18\n\x10\x65xclude_shadowed\x18\x04 \x01(\x08\x12-\n\x05order\x18\x05 \x01(\x0e\x32\x1e.kith.knowledge.v1.MemoryOrder\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\x12\x12\n\npage_scope\x18\x08 \x01(\t\"\\\n\x14ListMemoriesResponse\x12+\n\x08memories\x18\x01 \x03(\x0b\x32\x19.kith.knowledge.v1.Memory\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"b\n\x19ListMemoryVersionsRequest\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x1aListMemoryVersionsResponse\x12+\n\x08versions\x18\x01 \x03(\x0b\x32\x19.kith.knowledge.v1.Memory\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x15SearchMemoriesRequest\x12\x12\n\nperson_ids\x18\x01 \x03(\t\x12\r\n\x05query\x18\x02 \x01(\t\x12\x12\n\ncategories\x18\x03 \x03(\t\x12\x18\n\x10\x65xclude_shadowed\x18\x04 \x01(\x08\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x10\n\x08\x61t_least\x18\x06 \x03(\t\"n\n\x16SearchMemoriesResponse\x12*\n\x04hits\x18\x01 \x03(\x0b\x32\x1c.kith.knowledge.v1.MemoryHit\x12\x16\n\x0epending_tokens\x18\x02 \x03(\t\x12\x10\n\x08\x64\x65graded\x18\x03 \x01(\x08\"E\n\tMemoryHit\x12)\n\x06memory\x18\x01 \x01(\x0b\x32\x19.kith.knowledge.v1.Memory\x12\r\n\x05score\x18\x02 \x01(\x01\"D\n\x13\x44\x65leteMemoryRequest\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\r\n\x05purge\x18\x03 \x01(\x08\"\'\n\x14\x44\x65leteMemoryResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08*\x93\x01\n\x0bMemoryOrder\x12\x1c\n\x18MEMORY_ORDER_UNSPECIFIED\x10\x00\x12\x14\n\x10MEMORY_ORDER_KEY\x10\x01\x12\x1b\n\x17MEMORY_ORDER_IMPORTANCE\x10\x02\x12\x18\n\x14MEMORY_ORDER_UPDATED\x10\x03\x12\x19\n\x15MEMORY_ORDER_ACCESSED\x10\x04\x32\xe0\x05\n\rMemoryService\x12\x65\n\x0eUpsertMemories\x12(.kith.knowledge.v1.UpsertMemoriesRequest\x1a).kith.knowledge.v1.UpsertMemoriesResponse\x12t\n\x13\x42\x61tchUpsertMemories\x12-.kith.knowledge.v1.BatchUpsertMemoriesRequest\x1a..kith.knowledge.v1.BatchUpsertMemoriesResponse\x12V\n\tGetMemory\x12#.kith.knowledge.v1.GetMemoryRequest\x1a$.kith.knowledge.v1.GetMemoryResponse\x12_\n\x0cListMemories\x12&.kith.knowledge.v1.ListMemoriesRequest\x1a\'.kith.knowledge.v1.ListMemoriesResponse\x12q\n\x12ListMemoryVersions\x12,.kith.knowledge.v1.ListMemoryVersionsRequest\x1a-.kith.knowledge.v1.ListMemoryVersionsResponse\x12\x65\n\x0eSearchMemories\x12(.kith.knowledge.v1.SearchMemoriesRequest\x1a).kith.knowledge.v1.SearchMemoriesResponse\x12_\n\x0c\x44\x65leteMemory\x12&.kith.knowledge.v1.DeleteMemoryRequest\x1a\'.kith.knowledge.v1.DeleteMemoryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&kith/knowledge/v1/memory_service.proto\x12\x11kith.knowledge.v1\x1a\x17google/rpc/status.proto\x1a\x1ekith/knowledge/v1/memory.proto\"n\n\x15UpsertMemoriesRequest\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12.\n\x08memories\x18\x02 \x03(\x0b\x32\x1c.kith.knowledge.v1.NewMemory\x12\x12\n\nperson_ids\x18\x03 \x03(\t\"l\n\x16UpsertMemoriesResponse\x12+\n\x08memories\x18\x01 \x03(\x0b\x32\x19.kith.knowledge.v1.Memory\x12\x0f\n\x07\x63hanged\x18\x02 \x03(\x08\x12\x14\n\x0cindex_tokens\x18\x03 \x03(\t\"X\n\x1a\x42\x61tchUpsertMemoriesRequest\x12:\n\x08requests\x18\x01 \x03(\x0b\x32(.kith.knowledge.v1.UpsertMemoriesRequest\"W\n\x1b\x42\x61tchUpsertMemoriesResponse\x12\x38\n\x07results\x18\x01 \x03(\x0b\x32\'.kith.knowledge.v1.UpsertMemoriesResult\"\x85\x01\n\x14UpsertMemoriesResult\x12=\n\x08response\x18\x01 \x01(\x0b\x32).kith.knowledge.v1.UpsertMemoriesResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"3\n\x10GetMemoryRequest\x12\x12\n\nperson_ids\x18\x01 \x03(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\"k\n\x11GetMemoryResponse\x12)\n\x06memory\x18\x01 \x01(\x0b\x32\x19.kith.knowledge.v1.Memory\x12+\n\x08shadowed\x18\x02 \x03(\x0b\x32\x19.kith.knowledge.v1.Memory\"\xd9\x01\n\x13ListMemoriesRequest\x12\x12\n\nperson_ids\x18\x01 \x03(\t\x12\x12\n\ncategories\x18\x02 \x03(\t\x12\x16\n\x0emin_importance\x18\x03 \x01(\x01\x12\x18\n\x10\x65xclude_shadowed\x18\x04 \x01(\x08\x12-\n\x05order\x18\x05 \x01(\x0e\x32\x1e.kith.knowledge.v1.MemoryOrder\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\x12\x12\n\npage_scope\x18\x08 \x01(\t\"\\\n\x14ListMemoriesResponse\x12+\n\x08memories\x18\x01 \x03(\x0b\x32\x19.kith.knowledge.v1.Memory\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"b\n\x19ListMemoryVersionsRequest\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x1aListMemoryVersionsResponse\x12+\n\x08versions\x18\x01 \x03(\x0b\x32\x19.kith.knowledge.v1.Memory\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x15SearchMemoriesRequest\x12\x12\n\nperson_ids\x18\x01 \x03(\t\x12\r\n\x05query\x18\x02 \x01(\t\x12\x12\n\ncategories\x18\x03 \x03(\t\x12\x18\n\x10\x65xclude_shadowed\x18\x04 \x01(\x08\x12\r\n\x05limit\x18\x05 \x01(\x05\x12\x10\n\x08\x61t_least\x18\x06 \x03(\t\"n\n\x16SearchMemoriesResponse\x12*\n\x04hits\x18\x01 \x03(\x0b\x32\x1c.kith.knowledge.v1.MemoryHit\x12\x16\n\x0epending_tokens\x18\x02 \x03(\t\x12\x10\n\x08\x64\x65graded\x18\x03 \x01(\x08\"E\n\tMemoryHit\x12)\n\x06memory\x18\x01 \x01(\x0b\x32\x19.kith.knowledge.v1.Memory\x12\r\n\x05score\x18\x02 \x01(\x01\"X\n\x13\x44\x65leteMemoryRequest\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\r\n\x05purge\x18\x03 \x01(\x08\x12\x12\n\nperson_ids\x18\x04 \x03(\t\"\'\n\x14\x44\x65leteMemoryResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08*\x93\x01\n\x0bMemoryOrder\x12\x1c\n\x18MEMORY_ORDER_UNSPECIFIED\x10\x00\x12\x14\n\x10MEMORY_ORDER_KEY\x10\x01\x12\x1b\n\x17MEMORY_ORDER_IMPORTANCE\x10\x02\x12\x18\n\x14MEMORY_ORDER_UPDATED\x10\x03\x12\x19\n\x15MEMORY_ORDER_ACCESSED\x10\x04\x32\xe0\x05\n\rMemoryService\x12\x65\n\x0eUpsertMemories\x12(.kith.knowledge.v1.UpsertMemoriesRequest\x1a).kith.knowledge.v1.UpsertMemoriesResponse\x12t\n\x13\x42\x61tchUpsertMemories\x12-.kith.knowledge.v1.BatchUpsertMemoriesRequest\x1a..kith.knowledge.v1.BatchUpsertMemoriesResponse\x12V\n\tGetMemory\x12#.kith.knowledge.v1.GetMemoryRequest\x1a$.kith.knowledge.v1.GetMemoryResponse\x12_\n\x0cListMemories\x12&.kith.knowledge.v1.ListMemoriesRequest\x1a\'.kith.knowledge.v1.ListMemoriesResponse\x12q\n\x12ListMemoryVersions\x12,.kith.knowledge.v1.ListMemoryVersionsRequest\x1a-.kith.knowledge.v1.ListMemoryVersionsResponse\x12\x65\n\x0eSearchMemories\x12(.kith.knowledge.v1.SearchMemoriesRequest\x1a).kith.knowledge.v1.SearchMemoriesResponse\x12_\n\x0c\x44\x65leteMemory\x12&.kith.knowledge.v1.DeleteMemoryRequest\x1a\'.kith.knowledge.v1.DeleteMemoryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kith.knowledge.v1.memory_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MEMORYORDER']._serialized_start=1746
-  _globals['_MEMORYORDER']._serialized_end=1893
+  _globals['_MEMORYORDER']._serialized_start=1786
+  _globals['_MEMORYORDER']._serialized_end=1933
   _globals['_UPSERTMEMORIESREQUEST']._serialized_start=118
-  _globals['_UPSERTMEMORIESREQUEST']._serialized_end=208
-  _globals['_UPSERTMEMORIESRESPONSE']._serialized_start=210
-  _globals['_UPSERTMEMORIESRESPONSE']._serialized_end=318
-  _globals['_BATCHUPSERTMEMORIESREQUEST']._serialized_start=320
-  _globals['_BATCHUPSERTMEMORIESREQUEST']._serialized_end=408
-  _globals['_BATCHUPSERTMEMORIESRESPONSE']._serialized_start=410
-  _globals['_BATCHUPSERTMEMORIESRESPONSE']._serialized_end=497
-  _globals['_UPSERTMEMORIESRESULT']._serialized_start=500
-  _globals['_UPSERTMEMORIESRESULT']._serialized_end=633
-  _globals['_GETMEMORYREQUEST']._serialized_start=635
-  _globals['_GETMEMORYREQUEST']._serialized_end=686
-  _globals['_GETMEMORYRESPONSE']._serialized_start=688
-  _globals['_GETMEMORYRESPONSE']._serialized_end=795
-  _globals['_LISTMEMORIESREQUEST']._serialized_start=798
-  _globals['_LISTMEMORIESREQUEST']._serialized_end=1015
-  _globals['_LISTMEMORIESRESPONSE']._serialized_start=1017
-  _globals['_LISTMEMORIESRESPONSE']._serialized_end=1109
-  _globals['_LISTMEMORYVERSIONSREQUEST']._serialized_start=1111
-  _globals['_LISTMEMORYVERSIONSREQUEST']._serialized_end=1209
-  _globals['_LISTMEMORYVERSIONSRESPONSE']._serialized_start=1211
-  _globals['_LISTMEMORYVERSIONSRESPONSE']._serialized_end=1309
-  _globals['_SEARCHMEMORIESREQUEST']._serialized_start=1312
-  _globals['_SEARCHMEMORIESREQUEST']._serialized_end=1449
-  _globals['_SEARCHMEMORIESRESPONSE']._serialized_start=1451
-  _globals['_SEARCHMEMORIESRESPONSE']._serialized_end=1561
-  _globals['_MEMORYHIT']._serialized_start=1563
-  _globals['_MEMORYHIT']._serialized_end=1632
-  _globals['_DELETEMEMORYREQUEST']._serialized_start=1634
-  _globals['_DELETEMEMORYREQUEST']._serialized_end=1702
-  _globals['_DELETEMEMORYRESPONSE']._serialized_start=1704
-  _globals['_DELETEMEMORYRESPONSE']._serialized_end=1743
-  _globals['_MEMORYSERVICE']._serialized_start=1896
-  _globals['_MEMORYSERVICE']._serialized_end=2632
+  _globals['_UPSERTMEMORIESREQUEST']._serialized_end=228
+  _globals['_UPSERTMEMORIESRESPONSE']._serialized_start=230
+  _globals['_UPSERTMEMORIESRESPONSE']._serialized_end=338
+  _globals['_BATCHUPSERTMEMORIESREQUEST']._serialized_start=340
+  _globals['_BATCHUPSERTMEMORIESREQUEST']._serialized_end=428
+  _globals['_BATCHUPSERTMEMORIESRESPONSE']._serialized_start=430
+  _globals['_BATCHUPSERTMEMORIESRESPONSE']._serialized_end=517
+  _globals['_UPSERTMEMORIESRESULT']._serialized_start=520
+  _globals['_UPSERTMEMORIESRESULT']._serialized_end=653
+  _globals['_GETMEMORYREQUEST']._serialized_start=655
+  _globals['_GETMEMORYREQUEST']._serialized_end=706
+  _globals['_GETMEMORYRESPONSE']._serialized_start=708
+  _globals['_GETMEMORYRESPONSE']._serialized_end=815
+  _globals['_LISTMEMORIESREQUEST']._serialized_start=818
+  _globals['_LISTMEMORIESREQUEST']._serialized_end=1035
+  _globals['_LISTMEMORIESRESPONSE']._serialized_start=1037
+  _globals['_LISTMEMORIESRESPONSE']._serialized_end=1129
+  _globals['_LISTMEMORYVERSIONSREQUEST']._serialized_start=1131
+  _globals['_LISTMEMORYVERSIONSREQUEST']._serialized_end=1229
+  _globals['_LISTMEMORYVERSIONSRESPONSE']._serialized_start=1231
+  _globals['_LISTMEMORYVERSIONSRESPONSE']._serialized_end=1329
+  _globals['_SEARCHMEMORIESREQUEST']._serialized_start=1332
+  _globals['_SEARCHMEMORIESREQUEST']._serialized_end=1469
+  _globals['_SEARCHMEMORIESRESPONSE']._serialized_start=1471
+  _globals['_SEARCHMEMORIESRESPONSE']._serialized_end=1581
+  _globals['_MEMORYHIT']._serialized_start=1583
+  _globals['_MEMORYHIT']._serialized_end=1652
+  _globals['_DELETEMEMORYREQUEST']._serialized_start=1654
+  _globals['_DELETEMEMORYREQUEST']._serialized_end=1742
+  _globals['_DELETEMEMORYRESPONSE']._serialized_start=1744
+  _globals['_DELETEMEMORYRESPONSE']._serialized_end=1783
+  _globals['_MEMORYSERVICE']._serialized_start=1936
+  _globals['_MEMORYSERVICE']._serialized_end=2672
 # @@protoc_insertion_point(module_scope)

@@ -61,21 +61,29 @@ class UpsertMemoriesRequest(_message.Message):
 
     PERSON_ID_FIELD_NUMBER: _builtins.int
     MEMORIES_FIELD_NUMBER: _builtins.int
+    PERSON_IDS_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
     """Whose."""
     @_builtins.property
     def memories(self) -> _containers.RepeatedCompositeFieldContainer[_memory_pb2.NewMemory]:
         """One to 100, each of another key."""
 
+    @_builtins.property
+    def person_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Everybody who is one with them, at most 1,000, the one who counts first: only to tell which of
+        these memories are shadowed. Empty: nobody else is.
+        """
+
     def __init__(
         self,
         *,
         person_id: _builtins.str = ...,
         memories: _abc.Iterable[_memory_pb2.NewMemory] | None = ...,
+        person_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["memories", b"memories", "person_id", b"person_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["memories", b"memories", "person_id", b"person_id", "person_ids", b"person_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -518,22 +526,30 @@ class DeleteMemoryRequest(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     KEY_FIELD_NUMBER: _builtins.int
     PURGE_FIELD_NUMBER: _builtins.int
+    PERSON_IDS_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
     """Whose, as addressed."""
     key: _builtins.str
     """Which."""
     purge: _builtins.bool
     """Whether the history goes too."""
+    @_builtins.property
+    def person_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Whose memory of the key goes as well, at most 1,000: those who are one with them. Each is
+        deleted on its own; repeating the call finishes one that was cut off.
+        """
+
     def __init__(
         self,
         *,
         person_id: _builtins.str = ...,
         key: _builtins.str = ...,
         purge: _builtins.bool = ...,
+        person_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "person_id", b"person_id", "purge", b"purge"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "person_id", b"person_id", "person_ids", b"person_ids", "purge", b"purge"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -547,7 +563,7 @@ class DeleteMemoryResponse(_message.Message):
 
     DELETED_FIELD_NUMBER: _builtins.int
     deleted: _builtins.bool
-    """Whether this call deleted it; false where it was gone or never there."""
+    """Whether this call deleted any; false where all were gone or never there."""
     def __init__(
         self,
         *,
