@@ -71,9 +71,7 @@ class Recalling:
 
     async def _memories_of(self, found: Found, inquiry: Inquiry) -> list[Recollection]:
         """The memories of the items found that fit; other items of the shelf are none."""
-        scores = {
-            hit.item.memory_id: hit.scored.score for hit in found.hits if hit.item.memory_id
-        }
+        scores = {hit.item.memory_id: hit.scored.score for hit in found.hits if hit.item.memory_id}
         read = await self._memories.read([*scores], inquiry.person_ids) if scores else {}
         return [
             Recollection(read[one], score)

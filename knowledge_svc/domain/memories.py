@@ -26,12 +26,10 @@ def memory_id(person_id: str, key: str) -> str:
 
 
 def content_of(key: str, value: str) -> str:
-    """What a memory is found by.
-
-    The key says what the value is about, often in words that the value lacks; as words, for
-    whoever asks does not write underscores.
+    """What a memory is found by: the key says what the value is about, often in words that the
+    value lacks.
     """
-    return f"{' '.join(key.replace('_', ' ').split()) or key}: {value}"
+    return f"{key}: {value}"
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,17 @@ ALTER TABLE knowledge.memory_versions ADD COLUMN request_id uuid;
 -- The flush that last counted accesses, so that its repeat counts nothing.
 ALTER TABLE knowledge.memories ADD COLUMN counted_by uuid;
 
--- Each order of a list is that of an index; by key it is the unique one's.
-CREATE INDEX memories_by_importance
-    ON knowledge.memories (person_id, importance DESC, memory_key);
-CREATE INDEX memories_by_change
-    ON knowledge.memories (person_id, updated_at DESC, memory_key);
-CREATE INDEX memories_by_access ON knowledge.memories
-    (person_id, (coalesce(last_accessed_at, '-infinity')) DESC, memory_key);
+-- Each order of a list is that of an index; by key it is the unique one's. All are ascending, so that
+-- a page behind a place is one range of its index, however many are equal: for what comes with
+-- the highest first the index has what is left to some bound.
+CREATE INDEX memories_by_importance ON knowledge.memories (person_id, (-importance), memory_key);
+CREATE INDEX memories_by_change ON knowledge.memories
+    (person_id, (timestamptz '3000-01-01 00:00:00+00' - updated_at), memory_key);
+CREATE INDEX memories_by_access ON knowledge.memories (
+    person_id,
+    (timestamptz '3000-01-01 00:00:00+00'
+     - coalesce(last_accessed_at, timestamptz '1970-01-01 00:00:00+00')),
+    memory_key);
 
 -- Of people who are one, the one whose memory of the same key counts in place of this; else null.
 CREATE FUNCTION knowledge.shadower(memory knowledge.memories, person_ids uuid[]) RETURNS uuid
@@ -283,25 +287,32 @@ $$;
 CREATE FUNCTION knowledge.list_memories(
     person_ids text[], filter jsonb, sorting text, most integer, after jsonb DEFAULT NULL
 ) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+-- Most people have few memories, so the planner would rather sort; of somebody who has many it
+-- would read them all for each page.
+SET search_path = '' SET enable_sort = 'off' SET enable_incremental_sort = 'off' AS $function$
 #variable_conflict use_column
 DECLARE
     people uuid[] := list_memories.person_ids;
+    -- As in the indexes: of a memory, and of the place.
     rank text := CASE list_memories.sorting
-        WHEN 'importance' THEN 'm.importance'
-        WHEN 'updated' THEN 'm.updated_at'
-        WHEN 'accessed' THEN 'coalesce(m.last_accessed_at, ''-infinity'')' END;
-    kind text := CASE list_memories.sorting WHEN 'importance' THEN 'float8' ELSE 'timestamptz' END;
+        WHEN 'importance' THEN '-m.importance'
+        WHEN 'updated' THEN $$timestamptz '3000-01-01 00:00:00+00' - m.updated_at$$
+        WHEN 'accessed' THEN $$timestamptz '3000-01-01 00:00:00+00'
+            - coalesce(m.last_accessed_at, timestamptz '1970-01-01 00:00:00+00')$$ END;
+    bound text := CASE list_memories.sorting
+        WHEN 'importance' THEN '-$5::float8'
+        ELSE $$timestamptz '3000-01-01 00:00:00+00'
+            - coalesce($5::timestamptz, timestamptz '1970-01-01 00:00:00+00')$$ END;
     behind text := '';
     page uuid[];
 BEGIN
     IF list_memories.after IS NOT NULL THEN
-        -- The first condition says where in the index to begin.
+        -- The first condition says where in the index of one person to begin.
         behind := CASE WHEN rank IS NULL
             THEN 'AND m.memory_key >= $6 AND (m.memory_key, m.person_id) > ($6, $7)'
-            ELSE format('AND %1$s <= $5::%2$s
-                         AND (%1$s < $5::%2$s OR (m.memory_key, m.person_id) > ($6, $7))',
-                        rank, kind) END;
+            ELSE format('AND (%1$s, m.memory_key) >= (%2$s, $6)
+                         AND (%1$s, m.memory_key, m.person_id) > (%2$s, $6, $7)', rank, bound) END;
     END IF;
     EXECUTE format(
         $query$
@@ -315,22 +326,23 @@ BEGIN
                   AND ($2 IS NULL OR m.category = ANY ($2))
                   AND (NOT $4 OR knowledge.shadower(m, $1) IS NULL) %2$s
                 ORDER BY %3$s m.memory_key LIMIT $8) n
-            ORDER BY n.rank DESC, n.memory_key, n.person_id LIMIT $8)
+            ORDER BY n.rank, n.memory_key, n.person_id LIMIT $8)
         $query$,
-        coalesce(rank, 'NULL::integer'), behind, rank || ' DESC,')
+        coalesce(rank, 'NULL::integer'), behind, rank || ',')
     INTO page
     USING people,
         CASE WHEN list_memories.filter ? 'categories'
              THEN ARRAY(SELECT jsonb_array_elements_text(list_memories.filter -> 'categories')) END,
         coalesce((list_memories.filter -> 'least')::float8, 0),
-        coalesce((list_memories.filter -> 'exclude_shadowed')::boolean, false) AND cardinality(people) > 1,
-        coalesce(list_memories.after ->> 'rank', '-infinity'), list_memories.after ->> 'key',
+        coalesce((list_memories.filter -> 'exclude_shadowed')::boolean, false)
+            AND cardinality(people) > 1,
+        list_memories.after ->> 'rank', list_memories.after ->> 'key',
         (list_memories.after ->> 'person_id')::uuid, list_memories.most;
     RETURN (
         SELECT coalesce(jsonb_agg(knowledge.rendered_memory(m, people) ORDER BY p.place), '[]')
         FROM unnest(page) WITH ORDINALITY p (memory_id, place)
         JOIN knowledge.memories m USING (memory_id));
-END $$;
+END $function$;
 
 -- The versions of a memory, newest first, from below one on; what the item and the accesses are
 -- stands with the one that is there now.
