@@ -16,9 +16,12 @@ from starlette.types import ASGIApp
 from gateway import errors, openapi
 from gateway.clients import Clients, connected
 from gateway.flows.catch_up import CatchUp
+from gateway.flows.context import Contexts
 from gateway.flows.following import Following
+from gateway.flows.gathering import Gathering
 from gateway.flows.knowing import Knowing
 from gateway.flows.log_events import LogEvents
+from gateway.flows.memories import Remembering
 from gateway.flows.process_message import ProcessMessages
 from gateway.flows.reading import Reading
 from gateway.flows.registrations import Registrations
@@ -31,9 +34,11 @@ from gateway.middleware.limits import Limits
 from gateway.middleware.observe import Observe
 from gateway.routes import (
     consent,
+    context,
     events,
     groups,
     links,
+    memories,
     merges,
     messages,
     persons,
@@ -91,6 +96,9 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         events.add(app, clients, LogEvents(clients), Reading(clients, following), live)
         projections.add(app, clients)
         search.add(app, searching)
+        seconds = settings.request_seconds * SEARCH_SHARE
+        memories.add(app, Remembering(clients, default, seconds))
+        context.add(app, Contexts(Gathering(clients, default, seconds)))
         system.add(app, health, settings.backends)
         openapi.install(app)
 

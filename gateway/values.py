@@ -1,6 +1,7 @@
 """The kinds of values in requests: checked as the services check them, before any is asked."""
 
 import re
+import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from svckit.errors import InvalidRequest
 TEXT_BYTES = 32 << 10
 QUERY_BYTES = 8 << 10
 CONTENT_BYTES = 256 << 10
+MEMORY_BYTES = 8 << 10
 MOST_POSITION = 2**63 - 1
 
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?([Zz]|[+-]\d\d:\d\d)")
@@ -101,6 +103,14 @@ def _not_blank(value: str) -> str:
     return value
 
 
+def _key(value: str) -> str:
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise InvalidRequest("", "holds a control character")
+    if value in (".", ".."):
+        raise InvalidRequest("", "cannot be written in a path")
+    return _characters(value, most=128)
+
+
 def _documented(**schema: Any) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", **schema})
 
@@ -141,6 +151,16 @@ Note = Annotated[
     str, _checked(lambda value: _characters(value, most=256, least=0)), _documented(maxLength=256)
 ]
 Reason = Annotated[PlatformId, _documented(minLength=1, maxLength=256)]
+# What a memory is about.
+MemoryKey = Annotated[str, _checked(_key), _documented(minLength=1, maxLength=128)]
+MemoryText = Annotated[
+    str,
+    _checked(lambda value: fields.text(value, "", most=MEMORY_BYTES)),
+    _documented(minLength=1, description="At most 8 KiB of UTF-8."),
+]
+Category = Annotated[
+    str, _checked(lambda value: _characters(value, most=64, least=0)), _documented(maxLength=64)
+]
 # What a person types of a code, with whatever they put between its letters.
 Code = Annotated[
     str, _checked(lambda value: _characters(value, most=64)), _documented(minLength=1, maxLength=64)

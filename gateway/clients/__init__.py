@@ -11,9 +11,13 @@ from gateway.channels import Channel
 from gateway.clients.events import MOST_EVENTS, Events
 from gateway.clients.identity import MOST_IDS, Identity
 from gateway.clients.knowledge import Knowledge
+from gateway.clients.memories import Memories
 from gateway.settings import Settings
 
-__all__ = ["MOST_EVENTS", "MOST_IDS", "Clients", "Events", "Identity", "Knowledge", "connected"]
+__all__ = [
+    "MOST_EVENTS", "MOST_IDS", "Clients", "Events", "Identity", "Knowledge", "Memories",
+    "connected",
+]  # fmt: skip
 
 # The repeat of one of these that succeeded would be answered as a conflict, or would count as
 # one more try.
@@ -41,11 +45,13 @@ class Clients:
         self.knowledge = Knowledge(
             Channel(
                 "knowledge", settings.knowledge_address, token,
-                ["kith.knowledge.v1.KnowledgeService"],
+                ["kith.knowledge.v1.KnowledgeService", "kith.knowledge.v1.MemoryService"],
             ),
             seconds,
             settings.knowledge_seconds,
         )  # fmt: skip
+        # One process answers both, over one channel.
+        self.memories = Memories(self.knowledge.channel, seconds)
 
     @property
     def channels(self) -> Sequence[Channel]:
@@ -60,5 +66,5 @@ async def connected(settings: Settings) -> AsyncIterator[Clients]:
     try:
         yield clients
     finally:
-        for service in (clients.identity, clients.events, clients.knowledge):
+        for service in (clients.identity, clients.events, clients.memories, clients.knowledge):
             await service.close()

@@ -3,6 +3,7 @@
 from gateway.rendering.events import count, event, logged
 from gateway.rendering.groups import group, member
 from gateway.rendering.knowledge import hit
+from gateway.rendering.memories import memory, upserted
 from gateway.rendering.people import (
     consent,
     consent_change,
@@ -27,11 +28,13 @@ __all__ = [
     "link",
     "logged",
     "member",
+    "memory",
     "merge",
     "new_link",
     "person",
     "projection",
     "projection_value",
     "session",
+    "upserted",
     "verification",
 ]

@@ -93,6 +93,15 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", f"/v1/persons/{PERSON}/timeline", None),
     ("GET", f"/v1/persons/{PERSON}/timeline/stream", None),
     ("POST", "/v1/search", {"query": "keys"}),
+    ("POST", "/v1/context", {"query": "keys", "person_id": PERSON}),
+    ("POST", "/v1/context", {"query": "keys", "platform": "x", "sender_id": "1"}),
+    ("GET", f"/v1/persons/{PERSON}/memories", None),
+    ("POST", f"/v1/persons/{PERSON}/memories", {"memories": [{"key": "k", "value": "v"}]}),
+    ("POST", f"/v1/persons/{PERSON}/memories/search", {"query": "keys"}),
+    ("GET", f"/v1/persons/{PERSON}/memories/k", None),
+    ("PUT", f"/v1/persons/{PERSON}/memories/k", {"value": "v"}),
+    ("DELETE", f"/v1/persons/{PERSON}/memories/k", None),
+    ("GET", f"/v1/persons/{PERSON}/memories/k/versions", None),
 ]
 
 

@@ -91,7 +91,13 @@ async def test_all_routes_are_described(document: dict[str, Any]):
         "get /v1/events/stream", "get /v1/persons/{person_id}/timeline/stream",
         "post /v1/projections", "get /v1/projections", "get /v1/projections/{name}",
         "delete /v1/projections/{name}", "get /v1/persons/{person_id}/projections/{name}",
-        "get /v1/persons/{person_id}/timeline", "post /v1/search",
+        "get /v1/persons/{person_id}/timeline", "post /v1/search", "post /v1/context",
+        "get /v1/persons/{person_id}/memories", "post /v1/persons/{person_id}/memories",
+        "post /v1/persons/{person_id}/memories/search",
+        "get /v1/persons/{person_id}/memories/{key}",
+        "put /v1/persons/{person_id}/memories/{key}",
+        "delete /v1/persons/{person_id}/memories/{key}",
+        "get /v1/persons/{person_id}/memories/{key}/versions",
         "get /healthz", "get /readyz", "get /v1/status", "get /metrics",
     }  # fmt: skip
     for name, operation in operations(document):

@@ -1,0 +1,67 @@
+"""What a prompt needs."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
+
+from gateway.models.common import ADA, body
+from gateway.values import PlatformId, SearchText, SessionId, Token, Uuid, Word, wrong
+from svckit import ids
+
+MOST_TOKENS = 200_000
+
+
+class ContextRequest(BaseModel):
+    """Of whom, what about, and how much."""
+
+    model_config = body(
+        {"person_id": ADA, "query": "What shall we eat tonight?", "token_budget": 1500},
+        {
+            "platform": "telegram",
+            "sender_id": "42",
+            "query": "What shall we eat tonight?",
+            "render": "markdown",
+        },
+    )
+
+    person_id: Uuid | None = Field(default=None, description="Of whom; or:")
+    platform: Word | None = Field(default=None, description="Where `sender_id` is theirs.")
+    sender_id: PlatformId | None = None
+    query: SearchText = Field(description="What is asked or talked about now.")
+    token_budget: int = Field(
+        default=2000, ge=1, le=MOST_TOKENS,
+        description="How many tokens, by estimate, the whole text may have.",
+    )  # fmt: skip
+    session_id: SessionId | None = Field(
+        default=None,
+        description="The latest messages of this conversation alone; one that is no UUID needs "
+        "its platform.",
+    )
+    namespaces: Annotated[list[Word], Field(max_length=32)] = Field(
+        default_factory=list, description="Knowledge of these alone."
+    )
+    render: Literal["none", "markdown"] = Field(
+        default="none", description="Whether `text` holds it all, ready for a prompt."
+    )
+    at_least: Annotated[
+        list[Token],
+        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+        Field(max_length=100),
+    ] = Field(
+        default_factory=list,
+        description="Index tokens of writes that must be searched, one or a list.",
+        json_schema_extra={"anyOf": [{"type": "string"}, {"items": {"type": "string"}}]},
+    )
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if self.person_id is None:
+            if self.sender_id is None:
+                raise wrong("is required, or platform and sender_id", "person_id")
+            if self.platform is None:
+                raise wrong("is required with sender_id", "platform")
+        elif self.sender_id is not None:
+            raise wrong("is not for both; leave out sender_id", "person_id")
+        if self.session_id and not self.platform and not ids.is_uuid(self.session_id):
+            raise wrong("is required where session_id is no UUID", "platform")
+        return self
