@@ -72,7 +72,7 @@ class NewKnowledge(_message.Message):
     """The idempotency key: a UUID the caller chose. Empty: the service makes a UUIDv7."""
     namespace: _builtins.str
     """The caller's shelf for it: 1 to 64 lower-case letters, digits, `_`, `-` and `.`;
-    empty means `default`. Namespaces come into being by use.
+    empty means `default`. Namespaces come into being by use; `memories` is MemoryService's.
     """
     content: _builtins.str
     """What is known, verbatim: 1 byte to 32 KiB."""
