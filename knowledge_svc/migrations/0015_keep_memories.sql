@@ -160,6 +160,15 @@ BEGIN
     INTO changes FROM item i WHERE NOT i.is_new;
 
     IF changes <> '[]' THEN
+        -- In the order in which deletions and indexers lock them.
+        PERFORM FROM knowledge.knowledge_items i
+        WHERE i.knowledge_id = ANY (ARRAY(
+            SELECT (c ->> 'knowledge_id')::uuid FROM jsonb_array_elements(changes) c))
+        ORDER BY i.knowledge_id FOR UPDATE;
+        PERFORM FROM knowledge.index_states s
+        WHERE s.knowledge_id = ANY (ARRAY(
+            SELECT (c ->> 'knowledge_id')::uuid FROM jsonb_array_elements(changes) c))
+        ORDER BY s.knowledge_id FOR UPDATE;
         PERFORM knowledge.replace_items(changes);
         UPDATE knowledge.knowledge_items i SET source_event_id = c.source_event_id
         FROM jsonb_to_recordset(changes) c (knowledge_id uuid, source_event_id uuid)
