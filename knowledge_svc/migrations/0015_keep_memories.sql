@@ -65,7 +65,9 @@ END $$;
 -- Each is answered {"ok": [{"memory", "changed", "revision"}]} or an error.
 CREATE FUNCTION knowledge.upsert_memories(requests jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = '' SET plan_cache_mode = 'force_custom_plan' AS $$
+SET search_path = '' SET plan_cache_mode = 'force_custom_plan'
+-- The planner takes a batch for ten thousand memories and would read whole tables for it.
+SET enable_hashjoin = 'off' SET enable_mergejoin = 'off' AS $$
 #variable_conflict use_column
 DECLARE
     erased uuid[];
