@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from knowledge_svc.domain.filters import OneOf
 from knowledge_svc.domain.items import Filter, Write
 from knowledge_svc.domain.memories import NAMESPACE, MemoryFilter, Recollection
 from knowledge_svc.domain.searching import Found, Mode, Question
@@ -82,9 +83,9 @@ class Recalling:
 
 def _narrowed(inquiry: Inquiry) -> Filter:
     """The part of the filter that items tell."""
-    categories = inquiry.filter.categories or ()
+    categories = inquiry.filter.categories
     return Filter(
         namespaces=[NAMESPACE],
         subject_ids=inquiry.person_ids,
-        metadata={"category": categories[0]} if len(categories) == 1 else None,
+        metadata=OneOf("category", tuple(categories)) if categories else None,
     )
