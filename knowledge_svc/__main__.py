@@ -8,6 +8,8 @@ import grpc
 import uvloop
 
 from kith.knowledge.v1 import (
+    index_service_pb2,
+    index_service_pb2_grpc,
     knowledge_service_pb2,
     knowledge_service_pb2_grpc,
     memory_service_pb2,
@@ -16,39 +18,48 @@ from kith.knowledge.v1 import (
 from knowledge_svc.accesses import Accesses
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
+from knowledge_svc.adapters.sql_letters import SqlLetterStore
 from knowledge_svc.adapters.sql_memories import SqlMemoryStore
 from knowledge_svc.adapters.sql_searching import SqlSearchStore
+from knowledge_svc.adapters.sql_shelves import SqlShelfStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.backends import Backends, open_backends
 from knowledge_svc.domain import DOMAIN
 from knowledge_svc.domain.backends import Misconfigured
 from knowledge_svc.domain.items import space_of
-from knowledge_svc.indexer import Indexer, Pace
+from knowledge_svc.indexer import Indexer
 from knowledge_svc.ingest import Ingest
+from knowledge_svc.pace import Pace
 from knowledge_svc.recalling import Recalling
 from knowledge_svc.remembering import Remembering
 from knowledge_svc.reranking import Reranking
 from knowledge_svc.search import Search
+from knowledge_svc.servicers.index import DeadLetters
 from knowledge_svc.servicers.items import Items
 from knowledge_svc.servicers.memories import Memories
+from knowledge_svc.servicers.shelves import Shelves
 from knowledge_svc.settings import Settings
 from svckit import logs, serve, settings
 from svckit.combining import combined
 from svckit.stores import Store, open_store
 
 SERVICE = knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"].full_name
+INDEX_SERVICE = index_service_pb2.DESCRIPTOR.services_by_name["IndexService"].full_name
 MEMORY_SERVICE = memory_service_pb2.DESCRIPTOR.services_by_name["MemoryService"].full_name
-SERVICES = [SERVICE, MEMORY_SERVICE]
+SERVICES = [SERVICE, INDEX_SERVICE, MEMORY_SERVICE]
 
 
 def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serve.Service:
     """The service over a store, and what else it stands on."""
+    pace = pace or Pace()
     index, embedder = backends.index, backends.embedder
     items = SqlItemStore(store.functions)
     queue = SqlIndexQueue(store.functions)
     space = space_of(embedder.model, embedder.dimension)
-    indexer = Indexer(queue, items, index, embedder, space, pace or Pace())
-    ingest = Ingest(items, index, space, indexer.wake)
+    indexer = Indexer(queue, items, index, embedder, space, pace)
+    ingest = Ingest(items, index, space, indexer.wake, pace)
+    shelves = SqlShelfStore(store.functions)
+    letters = SqlLetterStore(store.functions)
     # Whatever embeds texts: kin words are looked for with the model that is always there.
     local = embedder if isinstance(embedder, WordLlamaEmbedder) else WordLlamaEmbedder()
     search = Search(
@@ -63,7 +74,12 @@ def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serv
         (
             knowledge_service_pb2_grpc.add_KnowledgeServiceServicer_to_server,
             knowledge_service_pb2_grpc.KnowledgeServiceServicer,
-            [Items(items, ingest, search)],
+            [Items(items, ingest, search), Shelves(shelves)],
+        ),
+        (
+            index_service_pb2_grpc.add_IndexServiceServicer_to_server,
+            index_service_pb2_grpc.IndexServiceServicer,
+            [DeadLetters(letters, queue, space, indexer.wake)],
         ),
         (
             memory_service_pb2_grpc.add_MemoryServiceServicer_to_server,

@@ -2,8 +2,11 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from knowledge_svc.domain.items import Entry, NewItem, Space, Stored
+from knowledge_svc.domain.changes import Change
+from knowledge_svc.domain.items import Entry, Item, NewItem, Space, Stored, Terms
+from knowledge_svc.pace import Pace
 from knowledge_svc.ports.items import ItemStore, VectorIndex
 from knowledge_svc.terms import terms_of
 from svckit import ids, logs
@@ -14,26 +17,34 @@ log = logs.get(__name__)
 
 # More content than this is taken apart in a thread; the loop has others to answer.
 _INLINE_CHARACTERS = 20_000
-# After this a deletion that its process did not finish is finished by an indexer.
-_DELETION_LEASE_SECONDS = 10.0
 # Whoever deletes waits no longer for a slow index: the item is hidden already.
 _REMOVAL_SECONDS = 2.0
 
 
 class Ingest:
-    """Stores and deletes; `wake` is called when there is something new to index."""
+    """Stores, changes and deletes; `wake` is called when there is something new to index."""
 
     def __init__(
-        self, items: ItemStore, index: VectorIndex, space: Space, wake: Callable[[], None]
+        self,
+        items: ItemStore,
+        index: VectorIndex,
+        space: Space,
+        wake: Callable[[], None],
+        pace: Pace,
     ) -> None:
         self._items = items
         self._index = index
         self._space = space
         self._wake = wake
+        self._pace = pace
         self._owner = ids.new()
         self._stores: Batcher[Entry, Stored] = Batcher(
             "knowledge.store", self._store_together, measure=_size
         )
+        self._updates: Batcher[Change, Item] = Batcher(
+            "knowledge.update", self._update_together,
+            measure=_size_of_change, keys=lambda change: [change.knowledge_id],
+        )  # fmt: skip
         self._deletions: Batcher[tuple[str, str], bool] = Batcher(
             "knowledge.delete", self._delete_together
         )
@@ -41,6 +52,7 @@ class Ingest:
     async def drain(self) -> None:
         """Return when everything that was taken on is done."""
         await self._stores.close()
+        await self._updates.close()
         await self._deletions.close()
 
     async def store(self, items: Sequence[NewItem]) -> list[Stored | BaseException]:
@@ -50,6 +62,16 @@ class Ingest:
         else:
             entries = _entries(items)
         return await self._stores.submit_all(entries)
+
+    async def update(self, change: Change) -> Item:
+        """Change an item; what of it is there already is no change."""
+        if change.content is not None:
+            if len(change.content) > _INLINE_CHARACTERS:
+                terms = await asyncio.to_thread(terms_of, change.content)
+            else:
+                terms = terms_of(change.content)
+            change = replace(change, terms=terms)
+        return await self._updates.submit(change)
 
     async def delete(self, knowledge_id: str) -> bool:
         """Delete an item for good; whether it was there."""
@@ -61,15 +83,25 @@ class Ingest:
             self._wake()
         return outcomes
 
-    async def _delete_together(self, requests: Sequence[tuple[str, str]]) -> list[bool]:
+    async def _update_together(self, changes: Sequence[Change]) -> list[Item | ServiceError]:
+        outcomes = await self._items.update(changes)
+        if any(isinstance(item, Item) and item.index_state == "pending" for item in outcomes):
+            self._wake()
+        return outcomes
+
+    async def _delete_together(
+        self, requests: Sequence[tuple[str, str]]
+    ) -> list[bool | ServiceError]:
         # In this order a crash in between leaves a deletion that the queue knows of.
         outcomes = await self._items.start_deletions(
             [knowledge_id for knowledge_id, _ in requests],
             [request for _, request in requests],
             owner=self._owner,
-            lease_seconds=_DELETION_LEASE_SECONDS,
+            lease_seconds=self._pace.deletion_seconds,
         )
-        deleted = [one for (one, _), is_new in zip(requests, outcomes, strict=True) if is_new]
+        deleted = [
+            one for (one, _), is_new in zip(requests, outcomes, strict=True) if is_new is True
+        ]
         if deleted:
             try:
                 async with asyncio.timeout(_REMOVAL_SECONDS):
@@ -85,5 +117,13 @@ def _entries(items: Sequence[NewItem]) -> list[Entry]:
 
 
 def _size(entry: Entry) -> Size:
-    terms = sum(map(len, entry.terms.names)) + 8 * len(entry.terms.names)
-    return Size(bytes=len(entry.item.content) + terms + 1024)
+    return Size(bytes=len(entry.item.content) + _bytes_of(entry.terms) + 1024)
+
+
+def _size_of_change(change: Change) -> Size:
+    terms = _bytes_of(change.terms) if change.terms else 0
+    return Size(bytes=len(change.content or "") + terms + 1024)
+
+
+def _bytes_of(terms: Terms) -> int:
+    return sum(map(len, terms.names)) + 8 * len(terms.names)

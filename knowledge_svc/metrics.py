@@ -4,16 +4,27 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
-BACKLOG = Gauge("kith_knowledge_index_backlog", "Items that wait to be indexed or removed.")
+BACKLOG = Gauge(
+    "kith_knowledge_index_backlog", "Items that wait to be indexed or removed, by space.", ["space"]
+)
 OLDEST_PENDING = Gauge(
-    "kith_knowledge_index_oldest_pending_seconds", "For how long the oldest of them has waited."
+    "kith_knowledge_index_oldest_pending_seconds", "For how long the oldest of them has waited.",
+    ["space"],
+)  # fmt: skip
+DEAD_LETTERS = Gauge(
+    "kith_knowledge_index_dead_letters", "Items that the indexer gave up, by space.", ["space"]
 )
 BATCH_ITEMS = Histogram(
     "kith_knowledge_index_batch_items", "Items that were indexed together.",
     buckets=(1, 2, 5, 10, 20, 50, 100, 200),
 )  # fmt: skip
+BATCH_TOKENS = Histogram(
+    "kith_knowledge_index_batch_tokens", "About how many tokens they had.",
+    buckets=(10, 100, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 32_000, 64_000),
+)  # fmt: skip
 STEP_SECONDS = Histogram(
-    "kith_knowledge_index_step_seconds", "Time of a batch's step: embed, upsert or mark.",
+    "kith_knowledge_index_step_seconds",
+    "Time of a batch's step: claim, embed, upsert, delete or mark.",
     ["step"], buckets=_SECONDS,
 )  # fmt: skip
 WAITED_SECONDS = Histogram(
@@ -21,7 +32,9 @@ WAITED_SECONDS = Histogram(
     buckets=_SECONDS,
 )  # fmt: skip
 FAILURES = Counter(
-    "kith_knowledge_index_failures_total", "Tries that failed, and items given up.", ["outcome"]
+    "kith_knowledge_index_failures_total",
+    "Items put off and given up, outages, and what else stopped a batch (unexpected).",
+    ["outcome"],
 )
 SEARCH_SECONDS = Histogram(
     "kith_knowledge_search_seconds", "Time of a search without waiting for writes, by mode.",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from knowledge_svc.domain.items import Backlog, Failure, Space, Task, Write
+from knowledge_svc.domain.items import Backlog, Failure, Kind, Space, Task, Write
 from svckit.sql import SqlFunctions
 
 _MOST_ERROR = 500  # characters of an error that are kept
@@ -24,18 +24,28 @@ class SqlIndexQueue:
         )
         return Space(**row)
 
-    async def claim(self, owner: str, *, most: int, lease_seconds: float) -> list[Task]:
+    async def claim(
+        self, owner: str, kind: Kind, *, most: int, most_bytes: int, lease_seconds: float
+    ) -> list[Task]:
         rows = await self._functions.call(
-            "claim_pending", owner=owner, most=most, lease_ms=int(lease_seconds * 1000)
-        )
+            "claim_pending", owner=owner, kind=kind, most=most, most_bytes=most_bytes,
+            lease_ms=int(lease_seconds * 1000),
+        )  # fmt: skip
         return [Task(**row) for row in rows]
 
-    async def mark_indexed(self, writes: Sequence[Write], model: str | None) -> list[str]:
+    async def renew(self, owner: str, ids: Sequence[str], *, lease_seconds: float) -> None:
+        await self._functions.call(
+            "renew_leases", ids=[*ids], owner=owner, lease_ms=int(lease_seconds * 1000)
+        )
+
+    async def mark_indexed(
+        self, writes: Sequence[Write], model: str | None, *, owner: str
+    ) -> list[str]:
         marks = [{**vars(write), "embedding_model": model} for write in writes]
-        gone: list[str] = await self._functions.call("mark_indexed", marks=marks)
+        gone: list[str] = await self._functions.call("mark_indexed", marks=marks, owner=owner)
         return gone
 
-    async def put_off(self, failures: Sequence[Failure]) -> None:
+    async def put_off(self, failures: Sequence[Failure], *, owner: str) -> None:
         await self._functions.call(
             "put_off",
             failures=[
@@ -49,6 +59,7 @@ class SqlIndexQueue:
                 }
                 for failure in failures
             ],
+            owner=owner,
         )
 
     async def pending(self, writes: Sequence[Write]) -> list[Write]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from knowledge_svc.domain.changes import Change, ContentTaken, EtagMismatch, KnowledgeDerived
 from knowledge_svc.domain.items import (
     Entry,
     Filter,
@@ -12,8 +13,10 @@ from knowledge_svc.domain.items import (
     Place,
     Stored,
     SubjectErased,
+    hash_of,
 )
-from svckit.errors import ServiceError
+from svckit.errors import InvalidRequest, ServiceError
+from svckit.fields import METADATA_BYTES
 from svckit.sql import SqlFunctions
 
 
@@ -28,6 +31,14 @@ class SqlItemStore:
             "store_items", requests=[_request(entry) for entry in entries]
         )
         return [_stored(entry, outcome) for entry, outcome in zip(entries, outcomes, strict=True)]
+
+    async def update(self, changes: Sequence[Change]) -> list[Item | ServiceError]:
+        outcomes = await self._functions.call(
+            "update_items",
+            requests=[_change(change) for change in changes],
+            most_bytes=METADATA_BYTES,
+        )
+        return [_updated(change, one) for change, one in zip(changes, outcomes, strict=True)]
 
     async def get(self, knowledge_id: str) -> Item:
         row = await self._functions.call("get_item", knowledge_id=knowledge_id)
@@ -51,7 +62,7 @@ class SqlItemStore:
 
     async def start_deletions(
         self, ids: Sequence[str], requests: Sequence[str], *, owner: str, lease_seconds: float
-    ) -> list[bool]:
+    ) -> list[bool | ServiceError]:
         outcomes = await self._functions.call(
             "start_deletions",
             requests=[
@@ -61,7 +72,10 @@ class SqlItemStore:
             owner=owner,
             lease_ms=int(lease_seconds * 1000),
         )
-        return [outcome["ok"] for outcome in outcomes]
+        return [
+            _derived(one, outcome["error"]) if "error" in outcome else outcome["ok"]
+            for one, outcome in zip(ids, outcomes, strict=True)
+        ]
 
     async def finish_deletions(self, ids: Sequence[str], *, owner: str) -> None:
         await self._functions.call("finish_deletions", ids=[*ids], owner=owner)
@@ -73,6 +87,49 @@ def _stored(entry: Entry, outcome: Mapping[str, Any]) -> Stored | ServiceError:
     if outcome["error"]["code"] == "ZK002":
         return SubjectErased(outcome["error"]["subject_id"])
     return IdempotencyConflict(entry.item.knowledge_id)
+
+
+def _updated(change: Change, outcome: Mapping[str, Any]) -> Item | ServiceError:
+    if "error" not in outcome:
+        row = outcome["ok"]
+        return KnowledgeNotFound(change.knowledge_id) if row is None else Item(**row)
+    error = outcome["error"]
+    match error["code"]:
+        case "ZK002":
+            return SubjectErased(error["subject_id"])
+        case "ZK021":
+            return EtagMismatch(change.knowledge_id)
+        case "ZK022":
+            return InvalidRequest(
+                "metadata_patch", f"leaves metadata larger than {METADATA_BYTES} bytes"
+            )
+        case "ZK023":
+            return ContentTaken(error["knowledge_id"])
+        case _:
+            return _derived(change.knowledge_id, error)
+
+
+def _derived(knowledge_id: str, error: Mapping[str, Any]) -> KnowledgeDerived:
+    if error["document_id"]:
+        return KnowledgeDerived(knowledge_id, document_id=error["document_id"])
+    return KnowledgeDerived(knowledge_id, memory_id=error["memory_id"])
+
+
+def _change(change: Change) -> dict[str, Any]:
+    request: dict[str, Any] = {
+        "knowledge_id": change.knowledge_id,
+        "etag": change.etag,
+        "patch": change.metadata_patch,
+    }
+    if change.content is not None and change.terms is not None:
+        request |= {
+            "content": change.content,
+            "content_hash": _bytea(hash_of(change.content)),
+            "terms": change.terms.names,
+            "term_counts": change.terms.counts,
+            "term_total": change.terms.total,
+        }
+    return request
 
 
 def _request(entry: Entry) -> dict[str, Any]:

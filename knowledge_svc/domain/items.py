@@ -53,6 +53,11 @@ class SpaceMismatch(RuntimeError):
     """The vectors that are there were made by another model than the one configured."""
 
 
+def hash_of(content: str) -> bytes:
+    """SHA-256: what tells contents apart."""
+    return hashlib.sha256(content.encode()).digest()
+
+
 @dataclass(frozen=True)
 class NewItem:
     """An item as a caller hands it in. Ids are UUIDs, `occurred_at` is ISO 8601."""
@@ -79,7 +84,7 @@ class NewItem:
     @property
     def content_hash(self) -> bytes:
         """What tells contents apart."""
-        return hashlib.sha256(self.content.encode()).digest()
+        return hash_of(self.content)
 
     @property
     def body_hash(self) -> bytes:
@@ -272,6 +277,10 @@ class Match:
     similarity: float
 
 
+# What a row of the queue is there for: an item to index, or a deletion to finish.
+Kind = Literal["pending", "deleting"]
+
+
 @dataclass(frozen=True)
 class Task:
     """One row of the indexer's queue: an item to index, or a deletion to finish."""
@@ -306,3 +315,5 @@ class Backlog:
 
     rows: int
     oldest_seconds: float
+    # How many were given up.
+    dead_letters: int = 0

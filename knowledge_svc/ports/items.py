@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from knowledge_svc.domain.changes import Change
 from knowledge_svc.domain.items import (
     Backlog,
     Entry,
@@ -13,6 +14,7 @@ from knowledge_svc.domain.items import (
     IdPage,
     Indexed,
     Item,
+    Kind,
     Match,
     Place,
     Space,
@@ -40,6 +42,17 @@ class ItemStore(Protocol):
         """
         ...
 
+    async def update(self, changes: Sequence[Change]) -> list[Item | ServiceError]:
+        """Change independent items; each change gets the item as it is now, in order.
+
+        A change that is there already changes nothing, whatever the etag, so that a retry
+        answers what the first call did; any other is a new write. One of the content waits in
+        the queue to be indexed; words find it at once. In the place of an item stand
+        KnowledgeNotFound, EtagMismatch, ContentTaken, KnowledgeDerived, SubjectErased, or
+        InvalidRequest where the metadata would be too large.
+        """
+        ...
+
     async def get(self, knowledge_id: str) -> Item:
         """The item; raises KnowledgeNotFound."""
         ...
@@ -54,11 +67,12 @@ class ItemStore(Protocol):
 
     async def start_deletions(
         self, ids: Sequence[str], requests: Sequence[str], *, owner: str, lease_seconds: float
-    ) -> list[bool]:
+    ) -> list[bool | ServiceError]:
         """First step: nobody sees the items any more, and nobody can bring them back.
 
         Answers for each whether this request (an id of its own, so that it can be
-        repeated) deleted it. The queue finishes what `owner` has not within the lease.
+        repeated) deleted it, or KnowledgeDerived. The queue finishes what `owner` has not
+        within the lease.
         """
         ...
 
@@ -74,19 +88,34 @@ class IndexQueue(Protocol):
         """The serving space; where there is none yet, the proposed one from now on."""
         ...
 
-    async def claim(self, owner: str, *, most: int, lease_seconds: float) -> Sequence[Task]:
-        """Take up tasks that are due, oldest first; they are due again when the lease ends."""
-        ...
+    async def claim(
+        self, owner: str, kind: Kind, *, most: int, most_bytes: int, lease_seconds: float
+    ) -> Sequence[Task]:
+        """Take up tasks of a kind that are due, oldest first, up to so much content.
 
-    async def mark_indexed(self, writes: Sequence[Write], model: str | None) -> Sequence[str]:
-        """Say that exactly these writes are in the index, with vectors of the model, if any.
-
-        Answers the ids of items that were deleted meanwhile: their vectors must go again.
+        They are due again when the lease ends. Of contents one at least is claimed.
         """
         ...
 
-    async def put_off(self, failures: Sequence[Failure]) -> None:
-        """Note failures and when to try again; an item that failed for good is given up."""
+    async def renew(self, owner: str, ids: Sequence[str], *, lease_seconds: float) -> None:
+        """Hold the tasks of these items for so long from now on, as far as `owner` still does."""
+        ...
+
+    async def mark_indexed(
+        self, writes: Sequence[Write], model: str | None, *, owner: str
+    ) -> Sequence[str]:
+        """Say that exactly these writes are in the index, with vectors of the model, if any.
+
+        A later write of such an item is due at once, unless somebody else than `owner` is at
+        it. Answers the ids of items that were deleted meanwhile: their vectors must go again.
+        """
+        ...
+
+    async def put_off(self, failures: Sequence[Failure], *, owner: str) -> None:
+        """Note failures and when to try again; an item that failed for good is given up.
+
+        What `owner` does not hold any more is somebody else's business and stays as it is.
+        """
         ...
 
     async def pending(self, writes: Sequence[Write]) -> Sequence[Write]:

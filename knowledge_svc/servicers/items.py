@@ -6,8 +6,8 @@ from knowledge_svc.domain.items import Stored
 from knowledge_svc.ingest import Ingest
 from knowledge_svc.ports.items import ItemStore
 from knowledge_svc.search import Search
+from knowledge_svc.wire import changes, searching
 from knowledge_svc.wire import items as wire
-from knowledge_svc.wire import searching
 from svckit import batches, fields, pages, rpc
 from svckit.calls import DEFAULT_SECONDS
 
@@ -55,6 +55,11 @@ class Items:
             items=map(wire.from_item, page),
             next_page_token=wire.page_token(page[-1], query) if more else "",
         )
+
+    async def UpdateKnowledge(
+        self, request: pb.UpdateKnowledgeRequest, context: rpc.Context
+    ) -> pb.UpdateKnowledgeResponse:
+        return changes.from_changed(await self._ingest.update(changes.to_change(request)))
 
     async def DeleteKnowledge(
         self, request: pb.DeleteKnowledgeRequest, context: rpc.Context

@@ -6,7 +6,7 @@ import pytest
 
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
-from knowledge_svc.domain.items import Entry, Failure, Space, Stored, Task, Write
+from knowledge_svc.domain.items import Entry, Failure, Kind, Space, Stored, Task, Write
 from knowledge_svc.ports.items import IndexQueue, ItemStore
 from svckit import ids, sql
 from tests.support.cluster import Database
@@ -46,8 +46,15 @@ def writes_of(tasks: list[Task]) -> list[Write]:
     return [Write(task.knowledge_id, task.revision) for task in tasks]
 
 
-async def claim(queue: IndexQueue, owner: str = "me", most: int = 10, lease: float = 30.0):
-    return await queue.claim(owner, most=most, lease_seconds=lease)
+async def claim(
+    queue: IndexQueue,
+    owner: str = "me",
+    most: int = 10,
+    lease: float = 30.0,
+    kind: Kind = "pending",
+    most_bytes: int = 1 << 20,
+):
+    return await queue.claim(owner, kind, most=most, most_bytes=most_bytes, lease_seconds=lease)
 
 
 async def test_new_items_are_claimed_oldest_first_with_what_their_vector_needs(queue, items):
@@ -88,7 +95,7 @@ async def test_what_is_marked_is_indexed_and_not_pending(queue, items):
     first, second = await stored(items, "a", "b")
     await claim(queue)
 
-    gone = await queue.mark_indexed([first], "model")
+    gone = await queue.mark_indexed([first], "model", owner="me")
 
     assert gone == []
     assert await queue.pending([first, second]) == [second]
@@ -100,7 +107,7 @@ async def test_what_is_marked_is_indexed_and_not_pending(queue, items):
 async def test_an_item_without_a_vector_is_indexed_by_no_model(queue, items):
     [write] = await stored(items, "...")
 
-    await queue.mark_indexed([write], None)
+    await queue.mark_indexed([write], None, owner="me")
 
     item = await items.get(write.knowledge_id)
     assert (item.index_state, item.embedding_model) == ("indexed", None)
@@ -109,8 +116,8 @@ async def test_an_item_without_a_vector_is_indexed_by_no_model(queue, items):
 async def test_marking_twice_is_fine(queue, items):
     [write] = await stored(items, "a")
 
-    assert await queue.mark_indexed([write], "model") == []
-    assert await queue.mark_indexed([write], "model") == []
+    assert await queue.mark_indexed([write], "model", owner="me") == []
+    assert await queue.mark_indexed([write], "model", owner="me") == []
     assert await queue.pending([write]) == []
 
 
@@ -127,7 +134,7 @@ async def test_only_the_very_write_that_was_indexed_is_marked(
                 SET revision = revision + 1, state = '{state}', next_attempt_at = now()"""
         )
 
-    assert await queue.mark_indexed([write], "model") == []
+    assert await queue.mark_indexed([write], "model", owner="me") == []
 
     newer = Write(write.knowledge_id, write.revision + 1)
     assert (await items.get(write.knowledge_id)).index_state == "pending"
@@ -140,7 +147,7 @@ async def test_marking_says_which_items_were_deleted_meanwhile(queue, items):
     await claim(queue, "indexer")
     await deleted(items, first)
 
-    assert await queue.mark_indexed([first, second], "model") == [first.knowledge_id]
+    assert await queue.mark_indexed([first, second], "model", owner="me") == [first.knowledge_id]
     assert (await items.get(second.knowledge_id)).index_state == "indexed"
 
 
@@ -153,11 +160,11 @@ async def deleted(items: ItemStore, write: Write, lease: float = 30.0) -> None:
 
 async def test_a_deletion_nobody_finished_becomes_a_task(queue, items):
     [write] = await stored(items, "a")
-    await queue.mark_indexed([write], "model")
+    await queue.mark_indexed([write], "model", owner="me")
     await deleted(items, write, lease=0.2)
-    assert await claim(queue) == []
+    assert await claim(queue, kind="deleting") == []
 
-    [task] = await eventually(lambda: claim(queue, "indexer"))
+    [task] = await eventually(lambda: claim(queue, "indexer", kind="deleting"))
     await items.finish_deletions([task.knowledge_id], owner="indexer")
 
     assert task.is_deletion
@@ -181,8 +188,8 @@ async def test_what_an_indexer_is_at_is_left_for_the_queue_to_delete(queue, item
 
     await items.finish_deletions([write.knowledge_id], owner="deleter")
 
-    assert await claim(queue, "other") == []
-    [task] = await eventually(lambda: claim(queue, "other"))
+    assert await claim(queue, "other", kind="deleting") == []
+    [task] = await eventually(lambda: claim(queue, "other", kind="deleting"))
     assert task.is_deletion
 
 
@@ -190,10 +197,10 @@ async def test_what_failed_is_put_off_and_given_up_in_the_end(queue, items):
     [write] = await stored(items, "poison")
     [task] = await claim(queue)
 
-    await queue.put_off([Failure(task, 1, 0.2, False, "first\0 trouble")])
+    await queue.put_off([Failure(task, 1, 0.2, False, "first\0 trouble")], owner="me")
     early = await claim(queue)
     [task] = await eventually(lambda: claim(queue))
-    await queue.put_off([Failure(task, 2, 0.0, True, "x" * 10_000)])
+    await queue.put_off([Failure(task, 2, 0.0, True, "x" * 10_000)], owner="me")
 
     assert early == []
     assert task.attempts == 1
@@ -205,11 +212,11 @@ async def test_what_failed_is_put_off_and_given_up_in_the_end(queue, items):
 async def test_a_deletion_is_never_given_up(queue, items):
     [write] = await stored(items, "a")
     await deleted(items, write, lease=0.0)
-    [task] = await claim(queue)
+    [task] = await claim(queue, kind="deleting")
 
-    await queue.put_off([Failure(task, 99, 0.0, True, "no")])
+    await queue.put_off([Failure(task, 99, 0.0, True, "no")], owner="me")
 
-    assert (await claim(queue))[0].is_deletion
+    assert (await claim(queue, kind="deleting"))[0].is_deletion
 
 
 async def test_writes_of_items_that_are_gone_are_not_pending(queue, items):
@@ -222,7 +229,7 @@ async def test_writes_of_items_that_are_gone_are_not_pending(queue, items):
 async def test_the_backlog_counts_what_waits(queue, items):
     assert (await queue.backlog()).rows == 0
     first, *_ = await stored(items, "a", "b", "c")
-    await queue.mark_indexed([first], "model")
+    await queue.mark_indexed([first], "model", owner="me")
 
     backlog = await queue.backlog()
 

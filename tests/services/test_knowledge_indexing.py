@@ -17,7 +17,8 @@ from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.backends import Backends
 from knowledge_svc.domain.items import SpaceMismatch, Task, Vector, space_of
-from knowledge_svc.indexer import Indexer, Pace
+from knowledge_svc.indexer import Indexer
+from knowledge_svc.pace import Pace
 from svckit.errors import Unavailable
 from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
@@ -170,13 +171,23 @@ async def test_a_text_that_looks_like_an_outage_does_not_hold_up_the_others(data
         assert (await item(knowledge, odd)).index_state == PENDING
 
 
-async def indexing(database: Database, index: Any, store: Any, **pace: Any) -> Indexer:
+class ForgetfulQueue(SqlIndexQueue):
+    """As for a process that was stopped for a while: no lease is renewed."""
+
+    async def renew(self, owner: str, ids: Sequence[str], *, lease_seconds: float) -> None:
+        if not lease_seconds:
+            await super().renew(owner, ids, lease_seconds=lease_seconds)
+
+
+async def indexing(
+    index: Any, store: Any, queue: type[SqlIndexQueue] = SqlIndexQueue, **pace: Any
+) -> Indexer:
     """An indexer of its own, started, on a prepared space."""
-    queue, items = SqlIndexQueue(store.functions), SqlItemStore(store.functions)
-    await queue.ensure_space(SPACE)
+    work, items = queue(store.functions), SqlItemStore(store.functions)
+    await work.ensure_space(SPACE)
     await index.prepare(SPACE)
     given = {"lease_seconds": 0.3, "poll_seconds": 0.02, "stop_seconds": 0.0, **pace}
-    indexer = Indexer(queue, items, index, wordllama(), SPACE, Pace(**given))
+    indexer = Indexer(work, items, index, wordllama(), SPACE, Pace(**given))
     indexer.start()
     return indexer
 
@@ -192,13 +203,13 @@ async def test_an_indexer_killed_before_it_marked_leaves_one_vector_and_an_index
     async with store_of(database, "knowledge") as store:
         items = SqlItemStore(store.functions)
         gated = GatedIndex(PgvectorIndex(store.functions))
-        killed = await indexing(database, gated, store)
+        killed = await indexing(gated, store)
         [stored] = await items.store([an_entry("twice")])
         await gated.upserted.wait()
 
         await killed.stop()
         before = (await items.get(stored.knowledge_id)).index_state
-        other = await indexing(database, PgvectorIndex(store.functions), store)
+        other = await indexing(PgvectorIndex(store.functions), store)
 
         await indexed(items, stored.knowledge_id)
         await other.stop()
@@ -212,10 +223,10 @@ async def test_two_indexers_at_the_same_item_leave_one_vector(database):
     async with store_of(database, "knowledge") as store:
         items = SqlItemStore(store.functions)
         gated = GatedIndex(PgvectorIndex(store.functions))
-        slow = await indexing(database, gated, store)
+        slow = await indexing(gated, store, ForgetfulQueue)
         [stored] = await items.store([an_entry("slowly")])
         await gated.upserted.wait()
-        quick = await indexing(database, PgvectorIndex(store.functions), store)
+        quick = await indexing(PgvectorIndex(store.functions), store)
 
         await indexed(items, stored.knowledge_id)
         gated.may_return.set()
@@ -299,11 +310,11 @@ async def test_an_indexer_outlives_what_it_did_not_expect(database):
     class StumblingQueue(SqlIndexQueue):
         claims = 0
 
-        async def claim(self, owner: str, *, most: int, lease_seconds: float) -> list[Task]:
+        async def claim(self, *given: Any, **named: Any) -> list[Task]:
             self.claims += 1
             if self.claims < 3:
                 raise RuntimeError("who would have thought")
-            return await super().claim(owner, most=most, lease_seconds=lease_seconds)
+            return await super().claim(*given, **named)
 
     async with store_of(database, "knowledge") as store:
         items, queue = SqlItemStore(store.functions), StumblingQueue(store.functions)

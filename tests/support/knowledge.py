@@ -29,7 +29,7 @@ from knowledge_svc.domain.items import (
     Space,
     Vector,
 )
-from knowledge_svc.indexer import Pace
+from knowledge_svc.pace import Pace
 from knowledge_svc.ports.items import Calibration, Embedder, Purpose, VectorIndex
 from knowledge_svc.ports.searching import Reranker
 from knowledge_svc.terms import terms_of
@@ -42,7 +42,7 @@ from tests.support.services import channel_to, running
 Stub = knowledge_service_pb2_grpc.KnowledgeServiceStub
 
 # For tests that would otherwise wait for a lease or a second try.
-QUICK = Pace(lease_seconds=0.3, poll_seconds=0.05, retry_seconds=0.01)
+QUICK = Pace(lease_seconds=0.3, poll_seconds=0.05, retry_seconds=0.01, deletion_seconds=0.3)
 
 
 @cache
@@ -95,7 +95,10 @@ async def knowledge_service(
         channel_to(address) as channel,
     ):
         await eventually(partial(_is_serving, channel))
-        yield Stub(channel)
+        stub = Stub(channel)
+        # For the stubs of the other services of the same process.
+        stub.channel = channel
+        yield stub
 
 
 async def _is_serving(channel: grpc.aio.Channel) -> bool:

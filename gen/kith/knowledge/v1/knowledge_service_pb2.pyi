@@ -393,7 +393,9 @@ class UpdateKnowledgeRequest(_message.Message):
     """Only change the item if this is still its etag; empty changes it anyway."""
     @_builtins.property
     def metadata_patch(self) -> _struct_pb2.Struct:
-        """A JSON merge patch (RFC 7396) for the metadata; the outcome is at most 16 KiB."""
+        """A JSON merge patch (RFC 7396) for the metadata; the outcome is at most 16 KiB. This or
+        `content` is required. The vector stays where only metadata changes.
+        """
 
     def __init__(
         self,

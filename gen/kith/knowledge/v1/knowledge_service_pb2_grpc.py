@@ -134,6 +134,7 @@ class KnowledgeServiceServicer:
     def DeleteKnowledge(self, request, context):
         """DeleteKnowledge removes an item's vector, then its row, for good: storing the
         same id again does not bring it back. Deleting what is not there is fine.
+        FAILED_PRECONDITION, KNOWLEDGE_DERIVED, for a document's or a memory's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -141,9 +142,10 @@ class KnowledgeServiceServicer:
 
     def UpdateKnowledge(self, request, context):
         """UpdateKnowledge changes an item's content, metadata or both. The item keeps its id;
-        its vector follows. A change that is there already changes nothing. NOT_FOUND,
-        KNOWLEDGE_NOT_FOUND; ABORTED, ETAG_MISMATCH; ALREADY_EXISTS, CONTENT_TAKEN, for items
-        that have no source event.
+        its vector follows. A change that is there already changes nothing, whatever the etag.
+        NOT_FOUND, KNOWLEDGE_NOT_FOUND; ABORTED, ETAG_MISMATCH; ALREADY_EXISTS, CONTENT_TAKEN,
+        for items that have no source event; FAILED_PRECONDITION, KNOWLEDGE_DERIVED for a
+        document's or a memory's, SUBJECT_ERASED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

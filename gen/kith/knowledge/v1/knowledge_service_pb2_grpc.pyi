@@ -48,12 +48,14 @@ class KnowledgeServiceStub:
     DeleteKnowledge: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.DeleteKnowledgeRequest, _knowledge_service_pb2.DeleteKnowledgeResponse]
     """DeleteKnowledge removes an item's vector, then its row, for good: storing the
     same id again does not bring it back. Deleting what is not there is fine.
+    FAILED_PRECONDITION, KNOWLEDGE_DERIVED, for a document's or a memory's.
     """
     UpdateKnowledge: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.UpdateKnowledgeRequest, _knowledge_service_pb2.UpdateKnowledgeResponse]
     """UpdateKnowledge changes an item's content, metadata or both. The item keeps its id;
-    its vector follows. A change that is there already changes nothing. NOT_FOUND,
-    KNOWLEDGE_NOT_FOUND; ABORTED, ETAG_MISMATCH; ALREADY_EXISTS, CONTENT_TAKEN, for items
-    that have no source event.
+    its vector follows. A change that is there already changes nothing, whatever the etag.
+    NOT_FOUND, KNOWLEDGE_NOT_FOUND; ABORTED, ETAG_MISMATCH; ALREADY_EXISTS, CONTENT_TAKEN,
+    for items that have no source event; FAILED_PRECONDITION, KNOWLEDGE_DERIVED for a
+    document's or a memory's, SUBJECT_ERASED.
     """
     ListNamespaces: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.ListNamespacesRequest, _knowledge_service_pb2.ListNamespacesResponse]
     """ListNamespaces tells which shelves there are, with what stands on them."""
@@ -96,12 +98,14 @@ class KnowledgeServiceAsyncStub(KnowledgeServiceStub):
     DeleteKnowledge: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.DeleteKnowledgeRequest, _knowledge_service_pb2.DeleteKnowledgeResponse]  # type: ignore[assignment]
     """DeleteKnowledge removes an item's vector, then its row, for good: storing the
     same id again does not bring it back. Deleting what is not there is fine.
+    FAILED_PRECONDITION, KNOWLEDGE_DERIVED, for a document's or a memory's.
     """
     UpdateKnowledge: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.UpdateKnowledgeRequest, _knowledge_service_pb2.UpdateKnowledgeResponse]  # type: ignore[assignment]
     """UpdateKnowledge changes an item's content, metadata or both. The item keeps its id;
-    its vector follows. A change that is there already changes nothing. NOT_FOUND,
-    KNOWLEDGE_NOT_FOUND; ABORTED, ETAG_MISMATCH; ALREADY_EXISTS, CONTENT_TAKEN, for items
-    that have no source event.
+    its vector follows. A change that is there already changes nothing, whatever the etag.
+    NOT_FOUND, KNOWLEDGE_NOT_FOUND; ABORTED, ETAG_MISMATCH; ALREADY_EXISTS, CONTENT_TAKEN,
+    for items that have no source event; FAILED_PRECONDITION, KNOWLEDGE_DERIVED for a
+    document's or a memory's, SUBJECT_ERASED.
     """
     ListNamespaces: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.ListNamespacesRequest, _knowledge_service_pb2.ListNamespacesResponse]  # type: ignore[assignment]
     """ListNamespaces tells which shelves there are, with what stands on them."""
@@ -171,6 +175,7 @@ class KnowledgeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_knowledge_service_pb2.DeleteKnowledgeResponse, _abc.Awaitable[_knowledge_service_pb2.DeleteKnowledgeResponse]]:
         """DeleteKnowledge removes an item's vector, then its row, for good: storing the
         same id again does not bring it back. Deleting what is not there is fine.
+        FAILED_PRECONDITION, KNOWLEDGE_DERIVED, for a document's or a memory's.
         """
 
     @_abc_1.abstractmethod
@@ -180,9 +185,10 @@ class KnowledgeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_knowledge_service_pb2.UpdateKnowledgeResponse, _abc.Awaitable[_knowledge_service_pb2.UpdateKnowledgeResponse]]:
         """UpdateKnowledge changes an item's content, metadata or both. The item keeps its id;
-        its vector follows. A change that is there already changes nothing. NOT_FOUND,
-        KNOWLEDGE_NOT_FOUND; ABORTED, ETAG_MISMATCH; ALREADY_EXISTS, CONTENT_TAKEN, for items
-        that have no source event.
+        its vector follows. A change that is there already changes nothing, whatever the etag.
+        NOT_FOUND, KNOWLEDGE_NOT_FOUND; ABORTED, ETAG_MISMATCH; ALREADY_EXISTS, CONTENT_TAKEN,
+        for items that have no source event; FAILED_PRECONDITION, KNOWLEDGE_DERIVED for a
+        document's or a memory's, SUBJECT_ERASED.
         """
 
     @_abc_1.abstractmethod

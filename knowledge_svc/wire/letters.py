@@ -1,0 +1,99 @@
+"""IndexService's messages about what waits and what was given up."""
+
+import uuid
+from datetime import datetime
+
+from kith.knowledge.v1 import index_service_pb2 as pb
+from knowledge_svc.domain.items import Backlog
+from knowledge_svc.domain.letters import DeadLetter, LetterPlace, Letters, SpaceStatus
+from svckit import fields, pages
+from svckit.errors import InvalidRequest
+
+_MOST_IDS = 1_000
+# A space that served before is there to roll back to.
+_STATES = {
+    "building": pb.SPACE_STATE_BUILDING,
+    "serving": pb.SPACE_STATE_SERVING,
+    "standby": pb.SPACE_STATE_STANDBY,
+    "retired": pb.SPACE_STATE_STANDBY,
+    "dropping": pb.SPACE_STATE_DROPPING,
+}
+
+
+def to_place(page_token: str, namespaces: list[str]) -> LetterPlace | None:
+    """Where the page before ended; None at the start."""
+    place = pages.place(page_token, "dead letters", namespaces)
+    if place is None:
+        return None
+    try:
+        failed_at, knowledge_id = place
+        return LetterPlace(
+            datetime.fromisoformat(failed_at).isoformat(), str(uuid.UUID(knowledge_id))
+        )
+    except (ValueError, TypeError, AttributeError):
+        raise InvalidRequest("page_token", "is malformed") from None
+
+
+def to_ids(request: pb.ReplayDeadLettersRequest) -> list[str] | None:
+    """The items to try again; None for all."""
+    if request.all:
+        if request.knowledge_ids:
+            raise InvalidRequest("knowledge_ids", "must be empty where all is set")
+        return None
+    fields.batch(request.knowledge_ids, "knowledge_ids", most=_MOST_IDS)
+    return fields.uuids(request.knowledge_ids, "knowledge_ids", most=_MOST_IDS)
+
+
+def from_letters(
+    found: Letters, limit: int, space: str, namespaces: list[str]
+) -> pb.ListDeadLettersResponse:
+    """A page of letters, out of one more than fit on it."""
+    page, more = found.letters[:limit], found.letters[limit:]
+    return pb.ListDeadLettersResponse(
+        dead_letters=[_from_letter(letter, space) for letter in page],
+        next_page_token=_page_token(page[-1], namespaces) if more else "",
+        total=found.total,
+    )
+
+
+def _page_token(last: DeadLetter, namespaces: list[str]) -> str:
+    return pages.token([last.failed_at, last.knowledge_id], "dead letters", namespaces)
+
+
+def _from_letter(letter: DeadLetter, space: str) -> pb.DeadLetter:
+    return pb.DeadLetter(
+        knowledge_id=letter.knowledge_id,
+        namespace=letter.namespace,
+        error=" ".join(letter.error.split()),
+        attempts=letter.attempts,
+        failed_at=fields.to_timestamp(letter.failed_at),
+        pending_since=fields.to_timestamp(letter.pending_since),
+        space=space,
+    )
+
+
+def from_status(
+    backlog: Backlog, spaces: list[SpaceStatus], embeddable: str
+) -> pb.GetIndexStatusResponse:
+    """What waits, and the spaces; `embeddable` is the one that this process has a model for."""
+    return pb.GetIndexStatusResponse(
+        backlog=backlog.rows,
+        oldest_pending_seconds=backlog.oldest_seconds,
+        dead_letters=backlog.dead_letters,
+        spaces=[_from_space(space, embeddable) for space in spaces],
+    )
+
+
+def _from_space(space: SpaceStatus, embeddable: str) -> pb.Space:
+    return pb.Space(
+        space=space.space,
+        model=space.model,
+        dimension=space.dimension,
+        chunker=space.chunker,
+        state=_STATES[space.state],
+        created_at=fields.to_timestamp(space.created_at),
+        indexed_items=space.indexed_items,
+        pending_items=space.pending_items,
+        failed_items=space.failed_items,
+        is_embeddable=space.space == embeddable,
+    )
