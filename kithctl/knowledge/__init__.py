@@ -1,0 +1,1 @@
+"""`kith knowledge`: look after the index of the knowledge service."""
