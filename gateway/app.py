@@ -19,6 +19,7 @@ from gateway.flows.catch_up import CatchUp
 from gateway.flows.context import Contexts
 from gateway.flows.following import Following
 from gateway.flows.gathering import Gathering
+from gateway.flows.keeping import Keeping
 from gateway.flows.knowing import Knowing
 from gateway.flows.log_events import LogEvents
 from gateway.flows.memories import Remembering
@@ -37,6 +38,7 @@ from gateway.routes import (
     context,
     events,
     groups,
+    knowledge,
     links,
     memories,
     merges,
@@ -99,6 +101,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         seconds = settings.request_seconds * SEARCH_SHARE
         memories.add(app, Remembering(clients, default, seconds))
         context.add(app, Contexts(Gathering(clients, default, seconds)))
+        knowledge.add(app, clients, Keeping(clients, default))
         system.add(app, health, settings.backends)
         openapi.install(app)
 

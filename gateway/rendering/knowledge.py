@@ -16,7 +16,7 @@ def hit(message: knowledge_service_pb2.SearchHit) -> answers.HitAnswer:
     """One item found."""
     scores = message.scores
     return {
-        **_known(message.item),
+        **known(message.item),
         "score": message.score,
         "scores": {
             "keyword": scores.keyword if scores.HasField("keyword") else None,
@@ -25,11 +25,12 @@ def hit(message: knowledge_service_pb2.SearchHit) -> answers.HitAnswer:
             "kin": [{"asked": k.asked, "found": k.found, "share": k.share} for k in scores.kin],
             "rerank": scores.rerank if scores.HasField("rerank") else None,
         },
-        "beside": [{**_known(near.item), "distance": near.distance} for near in message.beside],
+        "beside": [{**known(near.item), "distance": near.distance} for near in message.beside],
     }
 
 
-def _known(item: knowledge_pb2.Knowledge) -> answers.ItemAnswer:
+def known(item: knowledge_pb2.Knowledge) -> answers.ItemAnswer:
+    """What all answers about an item say of it."""
     return {
         "knowledge_id": item.knowledge_id,
         "content": item.content,

@@ -555,8 +555,11 @@ CREATE FUNCTION knowledge.all_shelves(after text) RETURNS TABLE (
         SELECT c.namespace, c.items, 0, 0, 0 FROM knowledge.namespace_changes c
         UNION ALL
         SELECT i.namespace, 0, count(*), 0, 0
-        FROM knowledge.index_states s JOIN knowledge.knowledge_items i USING (knowledge_id)
-        WHERE s.state IN ('pending', 'failed') GROUP BY 1
+        FROM (SELECT p.knowledge_id FROM knowledge.index_states p WHERE p.state = 'pending'
+              UNION ALL
+              -- By an index of its own.
+              SELECT f.knowledge_id FROM knowledge.index_states f WHERE f.state = 'failed') s
+        JOIN knowledge.knowledge_items i USING (knowledge_id) GROUP BY 1
         UNION ALL
         SELECT d.namespace, 0, 0, count(*), sum(d.size) FROM knowledge.documents d
         WHERE d.state NOT IN ('storing', 'deleting') GROUP BY 1

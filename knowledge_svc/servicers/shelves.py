@@ -19,11 +19,12 @@ class Shelves:
     ) -> pb.ListNamespacesResponse:
         limit = pages.size(request.page_size, default=100, most=500)
         subject_ids = fields.uuids(request.subject_ids, "subject_ids", most=_MOST_SUBJECTS)
-        after = wire.to_after(request.page_token, subject_ids)
+        scope = wire.to_scope(request, subject_ids)
+        after = wire.to_after(request.page_token, scope)
 
         found = await self._store.shelves(subject_ids or None, after=after, limit=limit + 1)
         page, more = found[:limit], found[limit:]
         return pb.ListNamespacesResponse(
             namespaces=map(wire.from_shelf, page),
-            next_page_token=wire.page_token(page[-1], subject_ids) if more else "",
+            next_page_token=wire.page_token(page[-1], scope) if more else "",
         )

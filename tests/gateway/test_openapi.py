@@ -98,6 +98,9 @@ async def test_all_routes_are_described(document: dict[str, Any]):
         "put /v1/persons/{person_id}/memories/{key}",
         "delete /v1/persons/{person_id}/memories/{key}",
         "get /v1/persons/{person_id}/memories/{key}/versions",
+        "post /v1/knowledge", "get /v1/knowledge", "get /v1/knowledge/{knowledge_id}",
+        "patch /v1/knowledge/{knowledge_id}", "delete /v1/knowledge/{knowledge_id}",
+        "get /v1/namespaces",
         "get /healthz", "get /readyz", "get /v1/status", "get /metrics",
     }  # fmt: skip
     for name, operation in operations(document):

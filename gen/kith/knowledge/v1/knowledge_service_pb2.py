@@ -30,7 +30,7 @@ from kith.knowledge.v1 import knowledge_pb2 as kith_dot_knowledge_dot_v1_dot_kno
 from kith.knowledge.v1 import memory_pb2 as kith_dot_knowledge_dot_v1_dot_memory__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)kith/knowledge/v1/knowledge_service.proto\x12\x11kith.knowledge.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a kith/knowledge/v1/document.proto\x1a!kith/knowledge/v1/knowledge.proto\x1a\x1ekith/knowledge/v1/memory.proto\"F\n\x15StoreKnowledgeRequest\x12-\n\x04item\x18\x01 \x01(\x0b\x32\x1f.kith.knowledge.v1.NewKnowledge\"u\n\x16StoreKnowledgeResponse\x12\x14\n\x0cknowledge_id\x18\x01 \x01(\t\x12\x30\n\x07outcome\x18\x02 \x01(\x0e\x32\x1f.kith.knowledge.v1.StoreOutcome\x12\x13\n\x0bindex_token\x18\x03 \x01(\t\"X\n\x1a\x42\x61tchStoreKnowledgeRequest\x12:\n\x08requests\x18\x01 \x03(\x0b\x32(.kith.knowledge.v1.StoreKnowledgeRequest\"W\n\x1b\x42\x61tchStoreKnowledgeResponse\x12\x38\n\x07results\x18\x01 \x03(\x0b\x32\'.kith.knowledge.v1.StoreKnowledgeResult\"\x85\x01\n\x14StoreKnowledgeResult\x12=\n\x08response\x18\x01 \x01(\x0b\x32).kith.knowledge.v1.StoreKnowledgeResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"+\n\x13GetKnowledgeRequest\x12\x14\n\x0cknowledge_id\x18\x01 \x01(\t\"B\n\x14GetKnowledgeResponse\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.kith.knowledge.v1.Knowledge\"\x85\x01\n\x14ListKnowledgeRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\".kith.knowledge.v1.KnowledgeFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x12\n\npage_scope\x18\x04 \x01(\t\"]\n\x15ListKnowledgeResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.kith.knowledge.v1.Knowledge\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x16\x44\x65leteKnowledgeRequest\x12\x14\n\x0cknowledge_id\x18\x01 \x01(\t\"*\n\x17\x44\x65leteKnowledgeResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\"\x8f\x01\n\x16UpdateKnowledgeRequest\x12\x14\n\x0cknowledge_id\x18\x01 \x01(\t\x12\x14\n\x07\x63ontent\x18\x02 \x01(\tH\x00\x88\x01\x01\x12/\n\x0emetadata_patch\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0c\n\x04\x65tag\x18\x04 \x01(\tB\n\n\x08_content\"Z\n\x17UpdateKnowledgeResponse\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.kith.knowledge.v1.Knowledge\x12\x13\n\x0bindex_token\x18\x02 \x01(\t\"S\n\x15ListNamespacesRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"c\n\x16ListNamespacesResponse\x12\x30\n\nnamespaces\x18\x01 \x03(\x0b\x32\x1c.kith.knowledge.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa7\x01\n\tNamespace\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05items\x18\x02 \x01(\x03\x12\x17\n\x0funindexed_items\x18\x03 \x01(\x03\x12\x11\n\tdocuments\x18\x04 \x01(\x03\x12\x16\n\x0e\x64ocument_bytes\x18\x05 \x01(\x03\x12\x34\n\x10last_occurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\x14\x45raseSubjectsRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\"\x9d\x01\n\x15\x45raseSubjectsResponse\x12P\n\rerased_in_all\x18\x01 \x03(\x0b\x32\x39.kith.knowledge.v1.EraseSubjectsResponse.ErasedInAllEntry\x1a\x32\n\x10\x45rasedInAllEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"+\n\x14\x43ountSubjectsRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\"\x95\x01\n\x15\x43ountSubjectsResponse\x12J\n\tremaining\x18\x01 \x03(\x0b\x32\x37.kith.knowledge.v1.CountSubjectsResponse.RemainingEntry\x1a\x30\n\x0eRemainingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\",\n\x15\x45xportSubjectsRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\"\xc1\x01\n\x16\x45xportSubjectsResponse\x12,\n\x04item\x18\x01 \x01(\x0b\x32\x1c.kith.knowledge.v1.KnowledgeH\x00\x12+\n\x06memory\x18\x02 \x01(\x0b\x32\x19.kith.knowledge.v1.MemoryH\x00\x12/\n\x08\x64ocument\x18\x03 \x01(\x0b\x32\x1b.kith.knowledge.v1.DocumentH\x00\x12\x13\n\tfile_data\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04part\"+\n\x12\x46indMissingRequest\x12\x15\n\rknowledge_ids\x18\x01 \x03(\t\"*\n\x13\x46indMissingResponse\x12\x13\n\x0bmissing_ids\x18\x01 \x03(\t\"\xef\x01\n\x16SearchKnowledgeRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12+\n\x04mode\x18\x02 \x01(\x0e\x32\x1d.kith.knowledge.v1.SearchMode\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".kith.knowledge.v1.KnowledgeFilter\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x10\n\x08\x61t_least\x18\x05 \x03(\t\x12\x16\n\tmin_score\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x65xpand\x18\x07 \x01(\x05\x12\x0e\n\x06rerank\x18\x08 \x01(\x08\x42\x0c\n\n_min_score\"\x81\x01\n\x17SearchKnowledgeResponse\x12*\n\x04hits\x18\x01 \x03(\x0b\x32\x1c.kith.knowledge.v1.SearchHit\x12\x16\n\x0epending_tokens\x18\x02 \x03(\t\x12\x10\n\x08\x64\x65graded\x18\x03 \x01(\x08\x12\x10\n\x08reranked\x18\x04 \x01(\x08\"\xa5\x01\n\tSearchHit\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.kith.knowledge.v1.Knowledge\x12\r\n\x05score\x18\x02 \x01(\x01\x12/\n\x06scores\x18\x03 \x01(\x0b\x32\x1f.kith.knowledge.v1.SearchScores\x12,\n\x06\x62\x65side\x18\x04 \x03(\x0b\x32\x1c.kith.knowledge.v1.Neighbour\"I\n\tNeighbour\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.kith.knowledge.v1.Knowledge\x12\x10\n\x08\x64istance\x18\x02 \x01(\x05\"\xc9\x01\n\x0cSearchScores\x12\x14\n\x07keyword\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08semantic\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x0c\x63onversation\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\'\n\x03kin\x18\x04 \x03(\x0b\x32\x1a.kith.knowledge.v1.KinWord\x12\x13\n\x06rerank\x18\x05 \x01(\x01H\x03\x88\x01\x01\x42\n\n\x08_keywordB\x0b\n\t_semanticB\x0f\n\r_conversationB\t\n\x07_rerank\"6\n\x07KinWord\x12\r\n\x05\x61sked\x18\x01 \x01(\t\x12\r\n\x05\x66ound\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01*\x80\x01\n\x0cStoreOutcome\x12\x1d\n\x19STORE_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15STORE_OUTCOME_CREATED\x10\x01\x12\x1b\n\x17STORE_OUTCOME_DUPLICATE\x10\x02\x12\x19\n\x15STORE_OUTCOME_DELETED\x10\x03*t\n\nSearchMode\x12\x1b\n\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12SEARCH_MODE_HYBRID\x10\x01\x12\x18\n\x14SEARCH_MODE_SEMANTIC\x10\x02\x12\x17\n\x13SEARCH_MODE_KEYWORD\x10\x03\x32\xe8\t\n\x10KnowledgeService\x12\x65\n\x0eStoreKnowledge\x12(.kith.knowledge.v1.StoreKnowledgeRequest\x1a).kith.knowledge.v1.StoreKnowledgeResponse\x12t\n\x13\x42\x61tchStoreKnowledge\x12-.kith.knowledge.v1.BatchStoreKnowledgeRequest\x1a..kith.knowledge.v1.BatchStoreKnowledgeResponse\x12_\n\x0cGetKnowledge\x12&.kith.knowledge.v1.GetKnowledgeRequest\x1a\'.kith.knowledge.v1.GetKnowledgeResponse\x12\x62\n\rListKnowledge\x12\'.kith.knowledge.v1.ListKnowledgeRequest\x1a(.kith.knowledge.v1.ListKnowledgeResponse\x12h\n\x0f\x44\x65leteKnowledge\x12).kith.knowledge.v1.DeleteKnowledgeRequest\x1a*.kith.knowledge.v1.DeleteKnowledgeResponse\x12h\n\x0fUpdateKnowledge\x12).kith.knowledge.v1.UpdateKnowledgeRequest\x1a*.kith.knowledge.v1.UpdateKnowledgeResponse\x12\x65\n\x0eListNamespaces\x12(.kith.knowledge.v1.ListNamespacesRequest\x1a).kith.knowledge.v1.ListNamespacesResponse\x12\x62\n\rEraseSubjects\x12\'.kith.knowledge.v1.EraseSubjectsRequest\x1a(.kith.knowledge.v1.EraseSubjectsResponse\x12\x62\n\rCountSubjects\x12\'.kith.knowledge.v1.CountSubjectsRequest\x1a(.kith.knowledge.v1.CountSubjectsResponse\x12g\n\x0e\x45xportSubjects\x12(.kith.knowledge.v1.ExportSubjectsRequest\x1a).kith.knowledge.v1.ExportSubjectsResponse0\x01\x12\\\n\x0b\x46indMissing\x12%.kith.knowledge.v1.FindMissingRequest\x1a&.kith.knowledge.v1.FindMissingResponse\x12h\n\x0fSearchKnowledge\x12).kith.knowledge.v1.SearchKnowledgeRequest\x1a*.kith.knowledge.v1.SearchKnowledgeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)kith/knowledge/v1/knowledge_service.proto\x12\x11kith.knowledge.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a kith/knowledge/v1/document.proto\x1a!kith/knowledge/v1/knowledge.proto\x1a\x1ekith/knowledge/v1/memory.proto\"F\n\x15StoreKnowledgeRequest\x12-\n\x04item\x18\x01 \x01(\x0b\x32\x1f.kith.knowledge.v1.NewKnowledge\"u\n\x16StoreKnowledgeResponse\x12\x14\n\x0cknowledge_id\x18\x01 \x01(\t\x12\x30\n\x07outcome\x18\x02 \x01(\x0e\x32\x1f.kith.knowledge.v1.StoreOutcome\x12\x13\n\x0bindex_token\x18\x03 \x01(\t\"X\n\x1a\x42\x61tchStoreKnowledgeRequest\x12:\n\x08requests\x18\x01 \x03(\x0b\x32(.kith.knowledge.v1.StoreKnowledgeRequest\"W\n\x1b\x42\x61tchStoreKnowledgeResponse\x12\x38\n\x07results\x18\x01 \x03(\x0b\x32\'.kith.knowledge.v1.StoreKnowledgeResult\"\x85\x01\n\x14StoreKnowledgeResult\x12=\n\x08response\x18\x01 \x01(\x0b\x32).kith.knowledge.v1.StoreKnowledgeResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"+\n\x13GetKnowledgeRequest\x12\x14\n\x0cknowledge_id\x18\x01 \x01(\t\"B\n\x14GetKnowledgeResponse\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.kith.knowledge.v1.Knowledge\"\x85\x01\n\x14ListKnowledgeRequest\x12\x32\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\".kith.knowledge.v1.KnowledgeFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x12\n\npage_scope\x18\x04 \x01(\t\"]\n\x15ListKnowledgeResponse\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.kith.knowledge.v1.Knowledge\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\".\n\x16\x44\x65leteKnowledgeRequest\x12\x14\n\x0cknowledge_id\x18\x01 \x01(\t\"*\n\x17\x44\x65leteKnowledgeResponse\x12\x0f\n\x07\x64\x65leted\x18\x01 \x01(\x08\"\x8f\x01\n\x16UpdateKnowledgeRequest\x12\x14\n\x0cknowledge_id\x18\x01 \x01(\t\x12\x14\n\x07\x63ontent\x18\x02 \x01(\tH\x00\x88\x01\x01\x12/\n\x0emetadata_patch\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0c\n\x04\x65tag\x18\x04 \x01(\tB\n\n\x08_content\"Z\n\x17UpdateKnowledgeResponse\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.kith.knowledge.v1.Knowledge\x12\x13\n\x0bindex_token\x18\x02 \x01(\t\"g\n\x15ListNamespacesRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x12\n\npage_scope\x18\x04 \x01(\t\"c\n\x16ListNamespacesResponse\x12\x30\n\nnamespaces\x18\x01 \x03(\x0b\x32\x1c.kith.knowledge.v1.Namespace\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xa7\x01\n\tNamespace\x12\x11\n\tnamespace\x18\x01 \x01(\t\x12\r\n\x05items\x18\x02 \x01(\x03\x12\x17\n\x0funindexed_items\x18\x03 \x01(\x03\x12\x11\n\tdocuments\x18\x04 \x01(\x03\x12\x16\n\x0e\x64ocument_bytes\x18\x05 \x01(\x03\x12\x34\n\x10last_occurred_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\x14\x45raseSubjectsRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\"\x9d\x01\n\x15\x45raseSubjectsResponse\x12P\n\rerased_in_all\x18\x01 \x03(\x0b\x32\x39.kith.knowledge.v1.EraseSubjectsResponse.ErasedInAllEntry\x1a\x32\n\x10\x45rasedInAllEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"+\n\x14\x43ountSubjectsRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\"\x95\x01\n\x15\x43ountSubjectsResponse\x12J\n\tremaining\x18\x01 \x03(\x0b\x32\x37.kith.knowledge.v1.CountSubjectsResponse.RemainingEntry\x1a\x30\n\x0eRemainingEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\",\n\x15\x45xportSubjectsRequest\x12\x13\n\x0bsubject_ids\x18\x01 \x03(\t\"\xc1\x01\n\x16\x45xportSubjectsResponse\x12,\n\x04item\x18\x01 \x01(\x0b\x32\x1c.kith.knowledge.v1.KnowledgeH\x00\x12+\n\x06memory\x18\x02 \x01(\x0b\x32\x19.kith.knowledge.v1.MemoryH\x00\x12/\n\x08\x64ocument\x18\x03 \x01(\x0b\x32\x1b.kith.knowledge.v1.DocumentH\x00\x12\x13\n\tfile_data\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04part\"+\n\x12\x46indMissingRequest\x12\x15\n\rknowledge_ids\x18\x01 \x03(\t\"*\n\x13\x46indMissingResponse\x12\x13\n\x0bmissing_ids\x18\x01 \x03(\t\"\xef\x01\n\x16SearchKnowledgeRequest\x12\r\n\x05query\x18\x01 \x01(\t\x12+\n\x04mode\x18\x02 \x01(\x0e\x32\x1d.kith.knowledge.v1.SearchMode\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".kith.knowledge.v1.KnowledgeFilter\x12\r\n\x05limit\x18\x04 \x01(\x05\x12\x10\n\x08\x61t_least\x18\x05 \x03(\t\x12\x16\n\tmin_score\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x65xpand\x18\x07 \x01(\x05\x12\x0e\n\x06rerank\x18\x08 \x01(\x08\x42\x0c\n\n_min_score\"\x81\x01\n\x17SearchKnowledgeResponse\x12*\n\x04hits\x18\x01 \x03(\x0b\x32\x1c.kith.knowledge.v1.SearchHit\x12\x16\n\x0epending_tokens\x18\x02 \x03(\t\x12\x10\n\x08\x64\x65graded\x18\x03 \x01(\x08\x12\x10\n\x08reranked\x18\x04 \x01(\x08\"\xa5\x01\n\tSearchHit\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.kith.knowledge.v1.Knowledge\x12\r\n\x05score\x18\x02 \x01(\x01\x12/\n\x06scores\x18\x03 \x01(\x0b\x32\x1f.kith.knowledge.v1.SearchScores\x12,\n\x06\x62\x65side\x18\x04 \x03(\x0b\x32\x1c.kith.knowledge.v1.Neighbour\"I\n\tNeighbour\x12*\n\x04item\x18\x01 \x01(\x0b\x32\x1c.kith.knowledge.v1.Knowledge\x12\x10\n\x08\x64istance\x18\x02 \x01(\x05\"\xc9\x01\n\x0cSearchScores\x12\x14\n\x07keyword\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x15\n\x08semantic\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x19\n\x0c\x63onversation\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\'\n\x03kin\x18\x04 \x03(\x0b\x32\x1a.kith.knowledge.v1.KinWord\x12\x13\n\x06rerank\x18\x05 \x01(\x01H\x03\x88\x01\x01\x42\n\n\x08_keywordB\x0b\n\t_semanticB\x0f\n\r_conversationB\t\n\x07_rerank\"6\n\x07KinWord\x12\r\n\x05\x61sked\x18\x01 \x01(\t\x12\r\n\x05\x66ound\x18\x02 \x01(\t\x12\r\n\x05share\x18\x03 \x01(\x01*\x80\x01\n\x0cStoreOutcome\x12\x1d\n\x19STORE_OUTCOME_UNSPECIFIED\x10\x00\x12\x19\n\x15STORE_OUTCOME_CREATED\x10\x01\x12\x1b\n\x17STORE_OUTCOME_DUPLICATE\x10\x02\x12\x19\n\x15STORE_OUTCOME_DELETED\x10\x03*t\n\nSearchMode\x12\x1b\n\x17SEARCH_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12SEARCH_MODE_HYBRID\x10\x01\x12\x18\n\x14SEARCH_MODE_SEMANTIC\x10\x02\x12\x17\n\x13SEARCH_MODE_KEYWORD\x10\x03\x32\xe8\t\n\x10KnowledgeService\x12\x65\n\x0eStoreKnowledge\x12(.kith.knowledge.v1.StoreKnowledgeRequest\x1a).kith.knowledge.v1.StoreKnowledgeResponse\x12t\n\x13\x42\x61tchStoreKnowledge\x12-.kith.knowledge.v1.BatchStoreKnowledgeRequest\x1a..kith.knowledge.v1.BatchStoreKnowledgeResponse\x12_\n\x0cGetKnowledge\x12&.kith.knowledge.v1.GetKnowledgeRequest\x1a\'.kith.knowledge.v1.GetKnowledgeResponse\x12\x62\n\rListKnowledge\x12\'.kith.knowledge.v1.ListKnowledgeRequest\x1a(.kith.knowledge.v1.ListKnowledgeResponse\x12h\n\x0f\x44\x65leteKnowledge\x12).kith.knowledge.v1.DeleteKnowledgeRequest\x1a*.kith.knowledge.v1.DeleteKnowledgeResponse\x12h\n\x0fUpdateKnowledge\x12).kith.knowledge.v1.UpdateKnowledgeRequest\x1a*.kith.knowledge.v1.UpdateKnowledgeResponse\x12\x65\n\x0eListNamespaces\x12(.kith.knowledge.v1.ListNamespacesRequest\x1a).kith.knowledge.v1.ListNamespacesResponse\x12\x62\n\rEraseSubjects\x12\'.kith.knowledge.v1.EraseSubjectsRequest\x1a(.kith.knowledge.v1.EraseSubjectsResponse\x12\x62\n\rCountSubjects\x12\'.kith.knowledge.v1.CountSubjectsRequest\x1a(.kith.knowledge.v1.CountSubjectsResponse\x12g\n\x0e\x45xportSubjects\x12(.kith.knowledge.v1.ExportSubjectsRequest\x1a).kith.knowledge.v1.ExportSubjectsResponse0\x01\x12\\\n\x0b\x46indMissing\x12%.kith.knowledge.v1.FindMissingRequest\x1a&.kith.knowledge.v1.FindMissingResponse\x12h\n\x0fSearchKnowledge\x12).kith.knowledge.v1.SearchKnowledgeRequest\x1a*.kith.knowledge.v1.SearchKnowledgeResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,10 +41,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERASESUBJECTSRESPONSE_ERASEDINALLENTRY']._serialized_options = b'8\001'
   _globals['_COUNTSUBJECTSRESPONSE_REMAININGENTRY']._loaded_options = None
   _globals['_COUNTSUBJECTSRESPONSE_REMAININGENTRY']._serialized_options = b'8\001'
-  _globals['_STOREOUTCOME']._serialized_start=3400
-  _globals['_STOREOUTCOME']._serialized_end=3528
-  _globals['_SEARCHMODE']._serialized_start=3530
-  _globals['_SEARCHMODE']._serialized_end=3646
+  _globals['_STOREOUTCOME']._serialized_start=3420
+  _globals['_STOREOUTCOME']._serialized_end=3548
+  _globals['_SEARCHMODE']._serialized_start=3550
+  _globals['_SEARCHMODE']._serialized_end=3666
   _globals['_STOREKNOWLEDGEREQUEST']._serialized_start=253
   _globals['_STOREKNOWLEDGEREQUEST']._serialized_end=323
   _globals['_STOREKNOWLEDGERESPONSE']._serialized_start=325
@@ -72,43 +72,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEKNOWLEDGERESPONSE']._serialized_start=1341
   _globals['_UPDATEKNOWLEDGERESPONSE']._serialized_end=1431
   _globals['_LISTNAMESPACESREQUEST']._serialized_start=1433
-  _globals['_LISTNAMESPACESREQUEST']._serialized_end=1516
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=1518
-  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=1617
-  _globals['_NAMESPACE']._serialized_start=1620
-  _globals['_NAMESPACE']._serialized_end=1787
-  _globals['_ERASESUBJECTSREQUEST']._serialized_start=1789
-  _globals['_ERASESUBJECTSREQUEST']._serialized_end=1832
-  _globals['_ERASESUBJECTSRESPONSE']._serialized_start=1835
-  _globals['_ERASESUBJECTSRESPONSE']._serialized_end=1992
-  _globals['_ERASESUBJECTSRESPONSE_ERASEDINALLENTRY']._serialized_start=1942
-  _globals['_ERASESUBJECTSRESPONSE_ERASEDINALLENTRY']._serialized_end=1992
-  _globals['_COUNTSUBJECTSREQUEST']._serialized_start=1994
-  _globals['_COUNTSUBJECTSREQUEST']._serialized_end=2037
-  _globals['_COUNTSUBJECTSRESPONSE']._serialized_start=2040
-  _globals['_COUNTSUBJECTSRESPONSE']._serialized_end=2189
-  _globals['_COUNTSUBJECTSRESPONSE_REMAININGENTRY']._serialized_start=2141
-  _globals['_COUNTSUBJECTSRESPONSE_REMAININGENTRY']._serialized_end=2189
-  _globals['_EXPORTSUBJECTSREQUEST']._serialized_start=2191
-  _globals['_EXPORTSUBJECTSREQUEST']._serialized_end=2235
-  _globals['_EXPORTSUBJECTSRESPONSE']._serialized_start=2238
-  _globals['_EXPORTSUBJECTSRESPONSE']._serialized_end=2431
-  _globals['_FINDMISSINGREQUEST']._serialized_start=2433
-  _globals['_FINDMISSINGREQUEST']._serialized_end=2476
-  _globals['_FINDMISSINGRESPONSE']._serialized_start=2478
-  _globals['_FINDMISSINGRESPONSE']._serialized_end=2520
-  _globals['_SEARCHKNOWLEDGEREQUEST']._serialized_start=2523
-  _globals['_SEARCHKNOWLEDGEREQUEST']._serialized_end=2762
-  _globals['_SEARCHKNOWLEDGERESPONSE']._serialized_start=2765
-  _globals['_SEARCHKNOWLEDGERESPONSE']._serialized_end=2894
-  _globals['_SEARCHHIT']._serialized_start=2897
-  _globals['_SEARCHHIT']._serialized_end=3062
-  _globals['_NEIGHBOUR']._serialized_start=3064
-  _globals['_NEIGHBOUR']._serialized_end=3137
-  _globals['_SEARCHSCORES']._serialized_start=3140
-  _globals['_SEARCHSCORES']._serialized_end=3341
-  _globals['_KINWORD']._serialized_start=3343
-  _globals['_KINWORD']._serialized_end=3397
-  _globals['_KNOWLEDGESERVICE']._serialized_start=3649
-  _globals['_KNOWLEDGESERVICE']._serialized_end=4905
+  _globals['_LISTNAMESPACESREQUEST']._serialized_end=1536
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_start=1538
+  _globals['_LISTNAMESPACESRESPONSE']._serialized_end=1637
+  _globals['_NAMESPACE']._serialized_start=1640
+  _globals['_NAMESPACE']._serialized_end=1807
+  _globals['_ERASESUBJECTSREQUEST']._serialized_start=1809
+  _globals['_ERASESUBJECTSREQUEST']._serialized_end=1852
+  _globals['_ERASESUBJECTSRESPONSE']._serialized_start=1855
+  _globals['_ERASESUBJECTSRESPONSE']._serialized_end=2012
+  _globals['_ERASESUBJECTSRESPONSE_ERASEDINALLENTRY']._serialized_start=1962
+  _globals['_ERASESUBJECTSRESPONSE_ERASEDINALLENTRY']._serialized_end=2012
+  _globals['_COUNTSUBJECTSREQUEST']._serialized_start=2014
+  _globals['_COUNTSUBJECTSREQUEST']._serialized_end=2057
+  _globals['_COUNTSUBJECTSRESPONSE']._serialized_start=2060
+  _globals['_COUNTSUBJECTSRESPONSE']._serialized_end=2209
+  _globals['_COUNTSUBJECTSRESPONSE_REMAININGENTRY']._serialized_start=2161
+  _globals['_COUNTSUBJECTSRESPONSE_REMAININGENTRY']._serialized_end=2209
+  _globals['_EXPORTSUBJECTSREQUEST']._serialized_start=2211
+  _globals['_EXPORTSUBJECTSREQUEST']._serialized_end=2255
+  _globals['_EXPORTSUBJECTSRESPONSE']._serialized_start=2258
+  _globals['_EXPORTSUBJECTSRESPONSE']._serialized_end=2451
+  _globals['_FINDMISSINGREQUEST']._serialized_start=2453
+  _globals['_FINDMISSINGREQUEST']._serialized_end=2496
+  _globals['_FINDMISSINGRESPONSE']._serialized_start=2498
+  _globals['_FINDMISSINGRESPONSE']._serialized_end=2540
+  _globals['_SEARCHKNOWLEDGEREQUEST']._serialized_start=2543
+  _globals['_SEARCHKNOWLEDGEREQUEST']._serialized_end=2782
+  _globals['_SEARCHKNOWLEDGERESPONSE']._serialized_start=2785
+  _globals['_SEARCHKNOWLEDGERESPONSE']._serialized_end=2914
+  _globals['_SEARCHHIT']._serialized_start=2917
+  _globals['_SEARCHHIT']._serialized_end=3082
+  _globals['_NEIGHBOUR']._serialized_start=3084
+  _globals['_NEIGHBOUR']._serialized_end=3157
+  _globals['_SEARCHSCORES']._serialized_start=3160
+  _globals['_SEARCHSCORES']._serialized_end=3361
+  _globals['_KINWORD']._serialized_start=3363
+  _globals['_KINWORD']._serialized_end=3417
+  _globals['_KNOWLEDGESERVICE']._serialized_start=3669
+  _globals['_KNOWLEDGESERVICE']._serialized_end=4925
 # @@protoc_insertion_point(module_scope)
