@@ -129,14 +129,16 @@ class Indexer:
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a text does to an embedder
-            if len(works) == 1:
-                await self._fail(works[0][0], error)
-                return ()
-            middle = len(works) // 2
-            return [
-                *await self._isolated(works[:middle], step),
-                *await self._isolated(works[middle:], step),
-            ]
+            # Out of here before it goes on: else each half's failure would drag in those before.
+            failure = error
+        if len(works) == 1:
+            await self._fail(works[0][0], failure)
+            return ()
+        middle = len(works) // 2
+        return [
+            *await self._isolated(works[:middle], step),
+            *await self._isolated(works[middle:], step),
+        ]
 
     async def _embed(self, works: Sequence[_Work]) -> Sequence[_Work]:
         tasks = [task for task, _ in works]
