@@ -10,6 +10,8 @@ import uvloop
 from kith.knowledge.v1 import (
     index_service_pb2,
     index_service_pb2_grpc,
+    integrity_service_pb2,
+    integrity_service_pb2_grpc,
     knowledge_service_pb2,
     knowledge_service_pb2_grpc,
     memory_service_pb2,
@@ -17,6 +19,7 @@ from kith.knowledge.v1 import (
 )
 from knowledge_svc.accesses import Accesses
 from knowledge_svc.adapters.queue import SqlIndexQueue
+from knowledge_svc.adapters.sql_integrity import SqlIntegrityStore
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.sql_letters import SqlLetterStore
 from knowledge_svc.adapters.sql_memories import SqlMemoryStore
@@ -24,17 +27,22 @@ from knowledge_svc.adapters.sql_searching import SqlSearchStore
 from knowledge_svc.adapters.sql_shelves import SqlShelfStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.backends import Backends, open_backends
+from knowledge_svc.census import Census
 from knowledge_svc.domain import DOMAIN
 from knowledge_svc.domain.backends import Misconfigured
-from knowledge_svc.domain.items import space_of
+from knowledge_svc.domain.integrity import Care
+from knowledge_svc.domain.items import Space, space_of
+from knowledge_svc.ground_truth import GroundTruth
 from knowledge_svc.indexer import Indexer
 from knowledge_svc.ingest import Ingest
 from knowledge_svc.pace import Pace
 from knowledge_svc.recalling import Recalling
 from knowledge_svc.remembering import Remembering
+from knowledge_svc.repair import Repairs
 from knowledge_svc.reranking import Reranking
 from knowledge_svc.search import Search
 from knowledge_svc.servicers.index import DeadLetters
+from knowledge_svc.servicers.integrity import Integrity
 from knowledge_svc.servicers.items import Items
 from knowledge_svc.servicers.memories import Memories
 from knowledge_svc.servicers.shelves import Shelves
@@ -46,10 +54,13 @@ from svckit.stores import Store, open_store
 SERVICE = knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"].full_name
 INDEX_SERVICE = index_service_pb2.DESCRIPTOR.services_by_name["IndexService"].full_name
 MEMORY_SERVICE = memory_service_pb2.DESCRIPTOR.services_by_name["MemoryService"].full_name
-SERVICES = [SERVICE, INDEX_SERVICE, MEMORY_SERVICE]
+INTEGRITY = integrity_service_pb2.DESCRIPTOR.services_by_name["IntegrityService"].full_name
+SERVICES = [SERVICE, INDEX_SERVICE, MEMORY_SERVICE, INTEGRITY]
 
 
-def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serve.Service:
+def assemble(
+    store: Store, backends: Backends, pace: Pace | None = None, care: Care | None = None
+) -> serve.Service:
     """The service over a store, and what else it stands on."""
     pace = pace or Pace()
     index, embedder = backends.index, backends.embedder
@@ -86,6 +97,11 @@ def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serv
             memory_service_pb2_grpc.MemoryServiceServicer,
             [Memories(memories, remembering, Recalling(search, memories), accesses)],
         ),
+        (
+            integrity_service_pb2_grpc.add_IntegrityServiceServicer_to_server,
+            integrity_service_pb2_grpc.IntegrityServiceServicer,
+            [_integrity(store, backends, space, indexer, care or Care())],
+        ),
     ]
 
     def add(server: grpc.aio.Server) -> None:
@@ -113,6 +129,16 @@ def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serv
         check=store.check,
         drain=drain,
     )
+
+
+def _integrity(
+    store: Store, backends: Backends, space: Space, indexer: Indexer, care: Care
+) -> Integrity:
+    rows = SqlIntegrityStore(store.functions)
+    index, blobs = backends.index, backends.blobs
+    census = Census(rows, index, blobs, care)
+    repairs = Repairs(census, rows, index, blobs, care, indexer.wake)
+    return Integrity(census, repairs, GroundTruth(rows, index, blobs, space), space)
 
 
 async def main() -> None:

@@ -69,3 +69,13 @@ ACCESSES = Counter(
     "Accesses of memories: written, or dropped because too many waited to be.",
     ["outcome"],
 )
+FINDINGS = Gauge(
+    "kith_knowledge_integrity_findings", "What the last whole census found, by kind.", ["kind"]
+)
+CENSUS_AT = Gauge(
+    "kith_knowledge_integrity_census_timestamp_seconds", "When the last whole census ended."
+)
+REPAIRS = Counter(
+    "kith_knowledge_integrity_repairs_total", "What was done about findings, by action.",
+    ["action"],
+)  # fmt: skip

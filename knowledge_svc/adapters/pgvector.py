@@ -39,6 +39,9 @@ class PgvectorIndex:
     async def delete(self, space: str, ids: Sequence[str]) -> None:
         await self._call("delete_vectors", space=space, ids=[*ids])
 
+    async def discard(self, space: str, ids: Sequence[str]) -> None:
+        await self._call("discard_vectors", space=space, ids=[*ids])
+
     async def delete_where(self, space: str, narrow: Filter) -> None:
         await self._call("delete_vectors_where", space=space, narrow=narrow.as_json())
 

@@ -128,6 +128,10 @@ class PineconeIndex:
                 "delete", partial(documents.delete, namespace=space, ids=some), missing=None
             )
 
+    async def discard(self, space: str, ids: Sequence[str]) -> None:
+        # It cannot delete under a condition.
+        await self.delete(space, ids)
+
     async def delete_where(self, space: str, narrow: Filter) -> None:
         documents = await self._documents(space)
         conditions = conditions_of(narrow)

@@ -171,6 +171,14 @@ class VectorIndex(Protocol):
         """Remove the vectors; ids without one are fine. Searches may see them a little longer."""
         ...
 
+    async def discard(self, space: str, ids: Sequence[str]) -> None:
+        """Remove vectors that no item has.
+
+        An index that can see the items leaves those that one has now; another one takes the
+        caller's word for it, who looks again afterwards.
+        """
+        ...
+
     async def delete_where(self, space: str, narrow: Filter) -> None:
         """Remove the vectors that fit a `Filter.narrowing` which narrows by something."""
         ...

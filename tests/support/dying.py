@@ -121,7 +121,7 @@ async def _main() -> None:
     from knowledge_svc.settings import Settings
     from svckit import serve, settings
     from svckit.stores import open_store
-    from tests.support.knowledge import QUICK
+    from tests.support.knowledge import QUICK, QUICK_CARE
 
     chosen = settings.load(Settings, "knowledge")
     async with open_store(chosen, "knowledge_svc", "knowledge") as opened:
@@ -133,7 +133,8 @@ async def _main() -> None:
                 for name, part in vars(backends).items()
                 if name in ("index", "embedder", "blobs", "extractor")
             }
-            await serve.run(assemble(store, replace(backends, **parts), QUICK), chosen)
+            service = assemble(store, replace(backends, **parts), QUICK, care=QUICK_CARE)
+            await serve.run(service, chosen)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from knowledge_svc.__main__ import SERVICE, assemble
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.backends import Backends
+from knowledge_svc.domain.integrity import Care
 from knowledge_svc.domain.items import (
     Entry,
     Filter,
@@ -43,6 +44,7 @@ Stub = knowledge_service_pb2_grpc.KnowledgeServiceStub
 
 # For tests that would otherwise wait for a lease or a second try.
 QUICK = Pace(lease_seconds=0.3, poll_seconds=0.05, retry_seconds=0.01, deletion_seconds=0.3)
+QUICK_CARE = Care(settle_seconds=0.06, patience_seconds=2.0)
 
 
 @cache
@@ -94,14 +96,15 @@ async def knowledge_service(
         running(assembled, database, "knowledge") as address,
         channel_to(address) as channel,
     ):
-        await eventually(partial(_is_serving, channel))
+        await eventually(partial(is_serving, channel))
         stub = Stub(channel)
         # For the stubs of the other services of the same process.
         stub.channel = channel
         yield stub
 
 
-async def _is_serving(channel: grpc.aio.Channel) -> bool:
+async def is_serving(channel: grpc.aio.Channel) -> bool:
+    """Whether the service behind a channel says that it works."""
     health = health_pb2_grpc.HealthStub(channel)
     answer = await health.Check(health_pb2.HealthCheckRequest(service=SERVICE))
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -179,6 +182,11 @@ class GatedIndex:
         if self.fault:
             raise self.fault
         await self._index.delete(space, ids)
+
+    async def discard(self, space: str, ids: Sequence[str]) -> None:
+        if self.fault:
+            raise self.fault
+        await self._index.discard(space, ids)
 
     async def delete_where(self, space: str, narrow: Filter) -> None:
         if self.fault:

@@ -26,6 +26,7 @@ from svckit.stores import Store
 from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
 from tests.support.http import serving
+from tests.support.knowledge import QUICK_CARE
 from tests.support.services import channel_to, store_of
 
 # Loaded once; it has no state.
@@ -35,7 +36,7 @@ EMBEDDER = WordLlamaEmbedder()
 def _knowledge(store: Store, database: Database) -> serve.Service:
     index = PgvectorIndex(store.functions)
     backends = Backends(index, EMBEDDER, blobs_of(database))
-    return knowledge_svc.__main__.assemble(store, backends)
+    return knowledge_svc.__main__.assemble(store, backends, care=QUICK_CARE)
 
 
 ASSEMBLE: dict[str, Callable[[Store, Database], serve.Service]] = {
