@@ -38,6 +38,7 @@ from gateway.routes import (
     context,
     events,
     groups,
+    integrity,
     knowledge,
     links,
     memories,
@@ -102,6 +103,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         memories.add(app, Remembering(clients, default, seconds))
         context.add(app, Contexts(Gathering(clients, default, seconds)))
         knowledge.add(app, clients, Keeping(clients, default))
+        integrity.add(app, clients, live)
         system.add(app, health, settings.backends)
         openapi.install(app)
 

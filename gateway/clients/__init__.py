@@ -45,7 +45,10 @@ class Clients:
         self.knowledge = Knowledge(
             Channel(
                 "knowledge", settings.knowledge_address, token,
-                ["kith.knowledge.v1.KnowledgeService", "kith.knowledge.v1.MemoryService"],
+                [
+                    f"kith.knowledge.v1.{name}"
+                    for name in ("KnowledgeService", "MemoryService", "IntegrityService")
+                ],
             ),
             seconds,
             settings.knowledge_seconds,

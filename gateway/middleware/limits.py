@@ -17,6 +17,9 @@ REFUSED = Counter("kith_http_refused_total", "Requests refused at a bound, by cl
 MESSAGES_BATCH = "/v1/messages:batch"
 EVENTS_BATCH = "/v1/events:batch"
 _LOG = re.compile(r"/v1/(?:events|persons/[^/]+/timeline)(/stream)?")
+_WALK = re.compile(r"/v1/integrity/(?:verify|repair)")
+# Each walk reads through all that is known.
+_MOST_WALKS = 4
 _WAITS = re.compile(rb"(?:^|&)wait=")
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
@@ -44,6 +47,7 @@ class Limits:
         self._stream = _Class("stream", settings.most_streams, None, None)
         # Whoever follows the log stays for as long as they like, and costs little meanwhile.
         self._follower = _Class("follower", settings.most_followers, settings.request_bytes, None)
+        self._walk = _Class("walk", _MOST_WALKS, settings.request_bytes, None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in HEALTH:
@@ -79,6 +83,8 @@ class Limits:
         if scope["method"] == "GET" and (log := _LOG.fullmatch(path)):
             is_long = log[1] or _WAITS.search(scope["query_string"])
             return self._follower if is_long else self._single
+        if _WALK.fullmatch(path):
+            return self._walk
         if path == MESSAGES_BATCH and is_ndjson(
             headers.get(b"content-type", b"").decode("latin-1")
         ):

@@ -101,6 +101,8 @@ async def test_all_routes_are_described(document: dict[str, Any]):
         "post /v1/knowledge", "get /v1/knowledge", "get /v1/knowledge/{knowledge_id}",
         "patch /v1/knowledge/{knowledge_id}", "delete /v1/knowledge/{knowledge_id}",
         "get /v1/namespaces",
+        "post /v1/integrity/verify", "post /v1/integrity/repair",
+        "get /v1/integrity/ground-truth/{id}",
         "get /healthz", "get /readyz", "get /v1/status", "get /metrics",
     }  # fmt: skip
     for name, operation in operations(document):
