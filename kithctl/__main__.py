@@ -14,6 +14,7 @@ from kithctl.demo.command import demo
 from kithctl.events.command import app as events
 from kithctl.failure import Failure
 from kithctl.importing.command import import_
+from kithctl.integrity.command import ground_truth, repair, verify
 from kithctl.knowledge.command import app as knowledge
 from kithctl.stack import Plan
 from kithctl.tail.command import tail
@@ -86,6 +87,9 @@ app.command("demo")(demo)
 app.add_typer(events)
 app.add_typer(knowledge)
 app.command("tail")(tail)
+app.command("verify")(verify)
+app.command("repair")(repair)
+app.command("ground-truth")(ground_truth)
 
 
 def main() -> None:
@@ -94,7 +98,7 @@ def main() -> None:
         app()
     except Failure as failure:
         typer.echo(f"kith: {failure}", err=True)
-        raise SystemExit(1) from None
+        raise SystemExit(failure.status) from None
 
 
 if __name__ == "__main__":
