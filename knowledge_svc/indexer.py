@@ -206,6 +206,7 @@ def _vector(task: Task, values: Sequence[float]) -> Vector:
         group_id=task.group_id,
         session_id=task.session_id,
         content_hash=hashlib.sha256(task.content.encode()).hexdigest(),
+        revision=task.revision,
     )
 
 

@@ -25,6 +25,13 @@ class PgvectorIndex:
             "upsert_vectors", space=space, vectors=[vars(vector) for vector in vectors]
         )
 
+    async def drop(self, space: str) -> None:
+        await self._call("drop_vectors", space=space)
+
+    async def count(self, space: str) -> int:
+        vectors: int = await self._call("count_vectors", space=space)
+        return vectors
+
     async def delete(self, space: str, ids: Sequence[str]) -> None:
         await self._call("delete_vectors", space=space, ids=[*ids])
 

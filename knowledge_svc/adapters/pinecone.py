@@ -85,6 +85,24 @@ class PineconeIndex:
                 raise Misconfigured("PINECONE_API_KEY: Pinecone does not accept it") from error
             log.warning("pinecone is asked again when it is needed", why=error.message)
 
+    async def drop(self, space: str) -> None:
+        # It may be from before this process; what has another dimension stands elsewhere.
+        known = self._spaces.pop(space, None) or next(iter(self._spaces.values()), None)
+        if known is None:
+            raise Unavailable("the vectors' index is not known yet")
+        connected = self._connected or await self._connect(known.dimension)
+        await self._called(
+            "delete",
+            partial(connected.handle.documents.delete, namespace=space, delete_all=True),
+            missing=None,
+        )
+
+    async def count(self, space: str) -> int:
+        handle = await self._opened(space)
+        stats = await self._called("describe", handle.describe_index_stats)
+        held = stats.namespaces.get(space)
+        return held.vector_count if held else 0
+
     async def upsert(self, space: str, vectors: Sequence[Vector]) -> None:
         async with self._patience.within(_UPSERT_SECONDS):
             await self._upsert(space, vectors)
@@ -183,6 +201,9 @@ class PineconeIndex:
         await self._client.close()
 
     async def _documents(self, space: str) -> Any:
+        return (await self._opened(space)).documents
+
+    async def _opened(self, space: str) -> Any:
         if space not in self._spaces:
             raise Unavailable("the vectors' space is not there yet")
         wanted = self._spaces[space]
@@ -192,7 +213,7 @@ class PineconeIndex:
         except Misconfigured as error:
             # Not the vectors' fault, so nothing is given up for it.
             raise Unavailable(str(error)) from error
-        return connected.handle.documents
+        return connected.handle
 
     async def _connect(self, dimension: int) -> "_Connected":
         async with self._connecting:

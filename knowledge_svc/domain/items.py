@@ -231,13 +231,15 @@ class Vector:
     session_id: str | None = None
     # SHA-256 of the content that it was made of, in hex.
     content_hash: str | None = None
+    # The write that it is of. An index beside the items takes none that is older than what it has.
+    revision: int | None = None
 
 
 @dataclass(frozen=True)
 class Indexed:
     """What an index holds of an item beside the numbers; times are ISO 8601.
 
-    `content_hash` is as in Vector, and None where the index did not keep it.
+    `content_hash` is as in Vector, and None where it is not known.
     """
 
     knowledge_id: str

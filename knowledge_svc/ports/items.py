@@ -116,8 +116,22 @@ class VectorIndex(Protocol):
         """
         ...
 
+    async def drop(self, space: str) -> None:
+        """Remove a space that does not serve, with all its vectors; one that is not there is fine.
+
+        It has to be prepared again before it can be used.
+        """
+        ...
+
+    async def count(self, space: str) -> int:
+        """How many vectors the space has; of a hosted index about so many, as of a while ago."""
+        ...
+
     async def upsert(self, space: str, vectors: Sequence[Vector]) -> None:
         """Add the vectors or replace those with their ids.
+
+        An index beside the items leaves out vectors of deleted items, and of an older write
+        than the one there; of any other index, a deletion that met them removes them.
 
         Returns when searches see them, as far as the index can tell and soon enough for
         the indexer's lease.

@@ -20,6 +20,7 @@ from tests.support.cluster import Database
 from tests.support.knowledge import as_administrator, eventually
 
 SPACE = Space("test", "model", 3, "whole-1")
+OTHER = Space("other", "model", 3, "whole-1")
 ANN, BEN = ids.named("ann"), ids.named("ben")
 EVERYTHING = Filter()
 
@@ -294,15 +295,52 @@ async def test_what_is_held_of_a_vector_can_be_read(index):
         )
 
 
-async def test_pinecone_keeps_the_hash_of_the_content(pinecone):
-    await pinecone.prepare(SPACE)
+async def test_the_hash_of_the_content_is_kept_and_unknown_where_it_was_not_told(index):
     digest = hashlib.sha256(b"tea").hexdigest()
-    vector = a_vector(1, 0, 0, content_hash=digest)
-    await pinecone.upsert(SPACE.name, [vector])
+    told, untold = a_vector(1, 0, 0, content_hash=digest), a_vector(0, 1, 0)
+    await index.upsert(SPACE.name, [told, untold])
+    await visible(index, 2)
 
-    [held] = await pinecone.fetch(SPACE.name, [vector.knowledge_id])
+    held = await index.fetch(SPACE.name, [told.knowledge_id, untold.knowledge_id])
 
-    assert held.content_hash == digest
+    assert {one.knowledge_id: one.content_hash for one in held} == {
+        told.knowledge_id: digest,
+        untold.knowledge_id: None,
+    }
+
+
+async def test_vectors_are_counted_by_space(index):
+    assert await index.count(SPACE.name) == 0
+    await index.prepare(OTHER)
+    await index.upsert(SPACE.name, [a_vector(1, n, 0) for n in range(3)])
+    await index.upsert(OTHER.name, [a_vector(1, 0, 0)])
+
+    async def counted() -> bool:
+        return [await index.count(one.name) for one in (SPACE, OTHER)] == [3, 1]
+
+    await eventually(counted)
+
+
+async def test_a_dropped_space_is_gone_with_its_vectors_and_can_be_made_again(index):
+    await index.prepare(OTHER)
+    kept = a_vector(1, 0, 0)
+    await index.upsert(SPACE.name, [a_vector(1, 0, 0), a_vector(0, 1, 0)])
+    await index.upsert(OTHER.name, [kept])
+
+    await index.drop(SPACE.name)
+    await index.drop(SPACE.name)
+
+    with pytest.raises(Unavailable):
+        await near(index, 1, 0, 0)
+    with pytest.raises(Unavailable):
+        await index.count(SPACE.name)
+    await index.prepare(SPACE)
+    assert await near(index, 1, 0, 0) == {}
+    assert list(await near(index, 1, 0, 0, space=OTHER.name)) == [kept.knowledge_id]
+
+
+async def test_a_space_of_an_earlier_process_can_be_dropped(index):
+    await index.drop("long_ago")
 
 
 async def test_vectors_go_by_what_they_can_be_narrowed_by(index):

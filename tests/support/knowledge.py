@@ -161,6 +161,12 @@ class GatedIndex:
     async def prepare(self, space: Space) -> None:
         await self._index.prepare(space)
 
+    async def drop(self, space: str) -> None:
+        await self._index.drop(space)
+
+    async def count(self, space: str) -> int:
+        return await self._index.count(space)
+
     async def upsert(self, space: str, vectors: Sequence[Vector]) -> None:
         await self._index.upsert(space, vectors)
         self.upserted.set()

@@ -187,6 +187,9 @@ class Pinecone:
         if "filter" in given:
             gone = [one for one, document in held.items() if _fits(document, given["filter"])]
             said: dict[str, Any] = {"matched_records": len(gone)}
+        elif given.get("delete_all"):
+            unseen = [one for _, _, where, what in index.log if where == namespace for one in what]
+            gone, said = [*held, *unseen], {}
         else:
             gone, said = given["ids"], {}
         if len(gone) > 1000 and "ids" in given:
