@@ -2,31 +2,48 @@
 
 import asyncio
 import sys
+from typing import Any
 
 import grpc
 import uvloop
 
-from kith.knowledge.v1 import knowledge_service_pb2, knowledge_service_pb2_grpc
+from kith.knowledge.v1 import (
+    index_service_pb2,
+    index_service_pb2_grpc,
+    knowledge_service_pb2,
+    knowledge_service_pb2_grpc,
+)
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.sql_searching import SqlSearchStore
+from knowledge_svc.adapters.sql_spaces import SqlSpaceStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.backends import Backends, open_backends
 from knowledge_svc.domain import DOMAIN
 from knowledge_svc.domain.backends import Misconfigured
-from knowledge_svc.domain.items import space_of
+from knowledge_svc.domain.items import Space, SpaceMismatch
 from knowledge_svc.indexer import Indexer, Pace
 from knowledge_svc.ingest import Ingest
+from knowledge_svc.keeping import Keeper
+from knowledge_svc.ports.items import Embedder
 from knowledge_svc.reranking import Reranking
 from knowledge_svc.search import Search
 from knowledge_svc.servicers.items import Items
+from knowledge_svc.servicers.reindexing import Reindexing
 from knowledge_svc.settings import Settings
+from knowledge_svc.spaces import Spaces
 from svckit import logs, serve, settings
 from svckit.combining import combined
+from svckit.errors import Unavailable
 from svckit.stores import Store, open_store
 
 SERVICE = knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"].full_name
-SERVICES = [SERVICE]
+INDEX_SERVICE = index_service_pb2.DESCRIPTOR.services_by_name["IndexService"].full_name
+SERVICES = [SERVICE, INDEX_SERVICE]
+
+
+# How long a database may take to say which space serves before the process begins to listen.
+_PEEK_SECONDS = 2.0
 
 
 def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serve.Service:
@@ -34,21 +51,35 @@ def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serv
     index, embedder = backends.index, backends.embedder
     items = SqlItemStore(store.functions)
     queue = SqlIndexQueue(store.functions)
-    space = space_of(embedder.model, embedder.dimension)
-    indexer = Indexer(queue, items, index, embedder, space, pace or Pace())
-    ingest = Ingest(items, index, space, indexer.wake)
+    pace = pace or Pace()
+    space_store = SqlSpaceStore(store.functions)
+    spaces = Spaces(space_store, [*filter(None, (embedder, backends.next_embedder))])
+
+    def indexer_of(space: Space, embedder: Embedder) -> Indexer:
+        queue = SqlIndexQueue(store.functions, space.name)
+        return Indexer(queue, items, index, embedder, space, pace)
+
+    chunker = backends.extractor.chunker if backends.extractor else None
+    keeper = Keeper(spaces, space_store, index, indexer_of, pace)
+    ingest = Ingest(items, index, spaces, keeper.wake)
     # Whatever embeds texts: kin words are looked for with the model that is always there.
     local = embedder if isinstance(embedder, WordLlamaEmbedder) else WordLlamaEmbedder()
     search = Search(
-        SqlSearchStore(store.functions), queue, index, embedder, local, space,
-        indexer.progressed, Reranking(backends.reranker),
+        SqlSearchStore(store.functions), queue, index, spaces, local,
+        keeper.progressed, Reranking(backends.reranker),
     )  # fmt: skip
+    reindexing = Reindexing(spaces, space_store, keeper, chunker)
     # Of each service of the contract: what registers it, its base, the parts that answer it.
-    contract = [
+    contract: list[tuple[Any, Any, list[Any]]] = [
         (
             knowledge_service_pb2_grpc.add_KnowledgeServiceServicer_to_server,
             knowledge_service_pb2_grpc.KnowledgeServiceServicer,
             [Items(items, ingest, search)],
+        ),
+        (
+            index_service_pb2_grpc.add_IndexServiceServicer_to_server,
+            index_service_pb2_grpc.IndexServiceServicer,
+            [reindexing],
         ),
     ]
 
@@ -58,14 +89,12 @@ def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serv
 
     async def prepare() -> None:
         await store.prepare()
-        space.ensure_is(await queue.ensure_space(space))
-        await index.prepare(space)
-        await asyncio.gather(embedder.load(), local.load())
-        indexer.start()
+        await spaces.open(queue)
+        await asyncio.gather(keeper.start(), local.load())
 
     async def drain() -> None:
         await ingest.drain()
-        await indexer.stop()
+        await keeper.stop()
 
     return serve.Service(
         domain=DOMAIN,
@@ -74,6 +103,7 @@ def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serv
         prepare=prepare,
         check=store.check,
         drain=drain,
+        end_streams=reindexing.end,
     )
 
 
@@ -86,10 +116,25 @@ async def main() -> None:
             open_store(chosen, "knowledge_svc", "knowledge") as store,
             open_backends(chosen, store) as backends,
         ):
+            await _ensure_embeddable(store, backends)
             await serve.run(assemble(store, backends), chosen)
-    except Misconfigured as error:
+    except (Misconfigured, SpaceMismatch) as error:
         print(f"kith knowledge: {error}", file=sys.stderr)  # noqa: T201 - as for settings
         raise SystemExit(2) from None
+
+
+async def _ensure_embeddable(store: Store, backends: Backends) -> None:
+    """Refuse a model that is not that of the vectors; a database that is away is asked later."""
+    space_store = SqlSpaceStore(store.functions)
+    spaces = Spaces(space_store, [*filter(None, (backends.embedder, backends.next_embedder))])
+    try:
+        async with asyncio.timeout(_PEEK_SECONDS):
+            roles = await space_store.roles()
+    except (Unavailable, TimeoutError):
+        return
+    for space, state in roles.items():
+        if state == "serving":
+            spaces.ensure_has(space)
 
 
 if __name__ == "__main__":

@@ -192,8 +192,8 @@ class Indexer:
         if now - self._backlog_at >= _BACKLOG_SECONDS:
             self._backlog_at = now
             backlog = await self._queue.backlog()
-            metrics.BACKLOG.set(backlog.rows)
-            metrics.OLDEST_PENDING.set(backlog.oldest_seconds)
+            metrics.BACKLOG.labels(self._space.name).set(backlog.rows)
+            metrics.OLDEST_PENDING.labels(self._space.name).set(backlog.oldest_seconds)
 
 
 def _vector(task: Task, values: Sequence[float]) -> Vector:

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from knowledge_svc.domain.items import Entry, NewItem, Space, Stored
+from knowledge_svc.domain.items import Entry, NewItem, Stored
 from knowledge_svc.ports.items import ItemStore, VectorIndex
+from knowledge_svc.spaces import Spaces
 from knowledge_svc.terms import terms_of
 from svckit import ids, logs
 from svckit.batcher import Batcher, Size
@@ -24,11 +25,11 @@ class Ingest:
     """Stores and deletes; `wake` is called when there is something new to index."""
 
     def __init__(
-        self, items: ItemStore, index: VectorIndex, space: Space, wake: Callable[[], None]
+        self, items: ItemStore, index: VectorIndex, spaces: Spaces, wake: Callable[[], None]
     ) -> None:
         self._items = items
         self._index = index
-        self._space = space
+        self._spaces = spaces
         self._wake = wake
         self._owner = ids.new()
         self._stores: Batcher[Entry, Stored] = Batcher(
@@ -73,7 +74,8 @@ class Ingest:
         if deleted:
             try:
                 async with asyncio.timeout(_REMOVAL_SECONDS):
-                    await self._index.delete(self._space.name, deleted)
+                    # As of now: whoever lets another space serve takes the deletion over.
+                    await self._index.delete(await self._spaces.serving(), deleted)
                 await self._items.finish_deletions(deleted, owner=self._owner)
             except (Unavailable, TimeoutError) as error:
                 log.warning("deletions are left to the indexer", why=str(error))

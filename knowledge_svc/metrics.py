@@ -4,10 +4,14 @@ from prometheus_client import Counter, Gauge, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
-BACKLOG = Gauge("kith_knowledge_index_backlog", "Items that wait to be indexed or removed.")
-OLDEST_PENDING = Gauge(
-    "kith_knowledge_index_oldest_pending_seconds", "For how long the oldest of them has waited."
+BACKLOG = Gauge(
+    "kith_knowledge_index_backlog", "Items that wait to be indexed or removed.", ["space"]
 )
+OLDEST_PENDING = Gauge(
+    "kith_knowledge_index_oldest_pending_seconds", "For how long the oldest of them has waited.",
+    ["space"],
+)  # fmt: skip
+SPACES = Gauge("kith_knowledge_space", "1 for each space, by what it is for.", ["space", "state"])
 BATCH_ITEMS = Histogram(
     "kith_knowledge_index_batch_items", "Items that were indexed together.",
     buckets=(1, 2, 5, 10, 20, 50, 100, 200),

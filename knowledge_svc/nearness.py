@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from knowledge_svc.domain.items import Space
 from knowledge_svc.domain.searching import Mode, Question
-from knowledge_svc.ports.items import MOST_IDS, MOST_MATCHES, Embedder, Purpose, VectorIndex
+from knowledge_svc.ports.items import MOST_IDS, MOST_MATCHES, Calibration, VectorIndex
 from knowledge_svc.ports.searching import SearchStore
+from knowledge_svc.spaces import Embedded, Spaces
 from svckit import logs
 from svckit.errors import Unavailable
 
 log = logs.get(__name__)
 
 _OVERFETCH = 4
+_NOTHING = Calibration(unrelated=0.0, weight=0.0)
 
 
 class Nearness:
@@ -22,19 +23,17 @@ class Nearness:
         self,
         store: SearchStore,
         index: VectorIndex,
-        embedder: Embedder,
-        space: Space,
+        spaces: Spaces,
         question: Question,
         *,
         until: float,
     ) -> None:
         self._store = store
         self._index = index
-        self._embedder = embedder
-        self._space = space
+        self._spaces = spaces
         self._question = question
         self._until = until
-        self._vector: Sequence[float] | None = None
+        self._embedded: Embedded | None = None
         self._ids: Sequence[str] | None = None
         self._asked = 0
         self.similarities: Mapping[str, float] = {}
@@ -45,6 +44,11 @@ class Nearness:
     def least(self) -> float:
         """How similar, at most, is what is not among the similar; 0 where all of them are known."""
         return 0.0 if self.are_all else min(self.similarities.values(), default=0.0)
+
+    @property
+    def calibration(self) -> Calibration:
+        """What the similarities mean; without any it does not matter."""
+        return self._embedded.embedder.calibration if self._embedded else _NOTHING
 
     async def look(self) -> None:
         """Find some, or more; a failure is noted and leaves what was found."""
@@ -62,17 +66,18 @@ class Nearness:
     async def _look(self) -> None:
         question = self._question
         narrow = question.filter.narrowing
-        if self._vector is None:
-            [self._vector] = await self._embedder.embed([question.query], Purpose.QUERY)
+        if self._embedded is None:
+            # From here on the search keeps to this space, whichever serves meanwhile.
+            self._embedded = await self._spaces.embed(question.query)
             if narrow != question.filter:
                 # Few items fit what no index can narrow by: then those alone are compared.
                 self._ids = await self._store.matching_ids(question.filter, most=MOST_IDS)
-        if not any(self._vector) or self._ids == []:
+        if not any(self._embedded.vector) or self._ids == []:
             self.are_all = True
             return
         asked = min(self._asked * _OVERFETCH or question.nearest, MOST_MATCHES)
         matches = await self._index.nearest(
-            self._space.name, self._vector, limit=asked, narrow=narrow, ids=self._ids
+            self._embedded.space, self._embedded.vector, limit=asked, narrow=narrow, ids=self._ids
         )
         self._asked = asked
         self.similarities = {match.knowledge_id: match.similarity for match in matches}

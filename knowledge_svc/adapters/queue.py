@@ -9,10 +9,11 @@ _MOST_ERROR = 500  # characters of an error that are kept
 
 
 class SqlIndexQueue:
-    """The queue in Postgres, beside the items."""
+    """The queue in Postgres, beside the items: that of one space, or of whichever serves."""
 
-    def __init__(self, functions: SqlFunctions) -> None:
+    def __init__(self, functions: SqlFunctions, space: str | None = None) -> None:
         self._functions = functions
+        self._of = {} if space is None else {"space": space}
 
     async def ensure_space(self, proposed: Space) -> Space:
         row = await self._functions.call(
@@ -26,13 +27,17 @@ class SqlIndexQueue:
 
     async def claim(self, owner: str, *, most: int, lease_seconds: float) -> list[Task]:
         rows = await self._functions.call(
-            "claim_pending", owner=owner, most=most, lease_ms=int(lease_seconds * 1000)
+            "claim_pending",
+            owner=owner,
+            most=most,
+            lease_ms=int(lease_seconds * 1000),
+            **self._of,
         )
         return [Task(**row) for row in rows]
 
     async def mark_indexed(self, writes: Sequence[Write], model: str | None) -> list[str]:
         marks = [{**vars(write), "embedding_model": model} for write in writes]
-        gone: list[str] = await self._functions.call("mark_indexed", marks=marks)
+        gone: list[str] = await self._functions.call("mark_indexed", marks=marks, **self._of)
         return gone
 
     async def put_off(self, failures: Sequence[Failure]) -> None:
@@ -49,6 +54,7 @@ class SqlIndexQueue:
                 }
                 for failure in failures
             ],
+            **self._of,
         )
 
     async def pending(self, writes: Sequence[Write]) -> list[Write]:
@@ -61,4 +67,4 @@ class SqlIndexQueue:
         await self._functions.call("settle_words")
 
     async def backlog(self) -> Backlog:
-        return Backlog(**await self._functions.call("backlog"))
+        return Backlog(**await self._functions.call("backlog", **self._of))
