@@ -246,6 +246,13 @@ BEGIN
             DETAIL = jsonb_build_object('space', chosen.space, 'state', chosen.state);
     END IF;
     PERFORM knowledge.show_space(chosen.space_id);
+    -- Deletions end where they can be seen; those that had nothing left to remove here have no row.
+    INSERT INTO knowledge.space_states (knowledge_id, space_id, revision, state)
+    SELECT s.knowledge_id, chosen.space_id, s.revision, 'deleting'
+    FROM knowledge.space_states s JOIN knowledge.spaces v USING (space_id)
+    WHERE v.state = 'serving' AND s.state = 'deleting'
+    ORDER BY s.knowledge_id
+    ON CONFLICT DO NOTHING;
     UPDATE knowledge.spaces s SET state = 'standby' WHERE s.state = 'serving';
     UPDATE knowledge.spaces s SET state = 'serving' WHERE s.space_id = chosen.space_id;
     RETURN 'null';
@@ -331,14 +338,17 @@ $$;
 CREATE FUNCTION knowledge.forget_removals(space text, ids text[]) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
+DECLARE
+    partner integer;
 BEGIN
+    -- It does not begin to serve meanwhile: then the deletions would have no row to end by.
+    SELECT p.space_id INTO partner FROM knowledge.spaces p
+    WHERE p.space = forget_removals.space AND p.state IN ('building', 'standby') FOR SHARE;
     WITH batch AS (
-        SELECT s.knowledge_id, s.space_id
-        FROM knowledge.space_states s JOIN knowledge.spaces p USING (space_id)
-        WHERE p.space = forget_removals.space AND p.state IN ('building', 'standby')
-          AND s.knowledge_id = ANY (forget_removals.ids::uuid[])
+        SELECT s.knowledge_id, s.space_id FROM knowledge.space_states s
+        WHERE s.space_id = partner AND s.knowledge_id = ANY (forget_removals.ids::uuid[])
           AND s.state = 'deleting' AND s.next_attempt_at <= now()
-        ORDER BY s.knowledge_id FOR UPDATE OF s
+        ORDER BY s.knowledge_id FOR UPDATE
     )
     DELETE FROM knowledge.space_states s USING batch
     WHERE s.knowledge_id = batch.knowledge_id AND s.space_id = batch.space_id;
