@@ -312,9 +312,7 @@ async def test_a_space_goes_when_nobody_writes_there(spaces, items, old, new):
     assert len(await index_all(new, "model b")) == 2
 
 
-@pytest.mark.parametrize(
-    ("space", "refusal"), [("old", SpaceNotReady), ("nothing", SpaceNotFound)]
-)
+@pytest.mark.parametrize(("space", "refusal"), [("old", SpaceNotReady), ("nothing", SpaceNotFound)])
 async def test_what_serves_or_is_not_there_is_not_dropped(spaces, space, refusal):
     with pytest.raises(refusal) as raised:
         await spaces.start_drop(space)
@@ -361,5 +359,7 @@ async def test_documents_of_another_chunker_are_read_again(spaces, database: Dat
     assert await spaces.reread_documents("words-2") == 0
 
     async with as_administrator(database) as admin:
-        waiting = await admin.fetch("SELECT blob_key FROM knowledge.documents WHERE state = 'pending'")
+        waiting = await admin.fetch(
+            "SELECT blob_key FROM knowledge.documents WHERE state = 'pending'"
+        )
     assert [row[0] for row in waiting] == ["0"]

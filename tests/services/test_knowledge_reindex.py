@@ -3,8 +3,9 @@
 import asyncio
 import itertools
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -15,9 +16,8 @@ from kith.knowledge.v1 import knowledge_pb2
 from kith.knowledge.v1 import knowledge_service_pb2 as knowledge_pb
 from knowledge_svc import __main__ as process
 from knowledge_svc.adapters.pinecone import PineconePlace, open_pinecone
-from knowledge_svc.domain.items import space_of
-from knowledge_svc.ports.items import VectorIndex
 from svckit import logs
+from svckit.errors import Unavailable
 from tests.support import pinecone
 from tests.support.cluster import Database
 from tests.support.embedders import NamedEmbedder
@@ -132,6 +132,10 @@ async def test_everything_goes_on_while_a_space_is_built_cut_over_rolled_back_an
         assert found.item.index_state == knowledge_pb2.INDEX_STATE_INDEXED
 
 
+async def has_vectors(database: Database, embedder: NamedEmbedder, number: int) -> bool:
+    return len(await vectors(database, name_of(embedder))) == number
+
+
 async def is_gone(database: Database, space: str) -> bool:
     async with as_administrator(database) as admin:
         return bool(
@@ -141,3 +145,144 @@ async def is_gone(database: Database, space: str) -> bool:
                 space,
             )
         )
+
+
+async def test_both_spaces_may_be_in_one_pinecone_index(database, monkeypatch):
+    old, new = NamedEmbedder("old", 8), NamedEmbedder("new", 8)
+    stand_in = pinecone.Pinecone()
+    async with stand_in.running() as url, AsyncExitStack() as opened:
+        monkeypatch.setenv("PINECONE_CONTROLLER_HOST", url)
+        stand_in.add("kith", 8)
+        replicas = []
+        for _ in range(2):
+            index = await opened.enter_async_context(
+                open_pinecone(pinecone.KEY, PineconePlace("kith"))
+            )
+            replicas.append(
+                await opened.enter_async_context(
+                    replica(database, old, new, index=lambda _, index=index: index)
+                )
+            )
+        one, other = replicas
+        await one.store("landmark", *(f"before {number}" for number in range(50)))
+        await settled(database)
+        async with Traffic(database, replicas, "landmark").running() as traffic:
+            await one.start()
+            await one.caught_up()
+            await other.cut_over(name_of(new))
+            await asyncio.sleep(0.2)
+        await settled(database)
+        said = await contents(database)
+
+        async def shown(embedder: NamedEmbedder, ids: set[str]) -> bool:
+            await one.meant("landmark")  # the stand-in shows late what was deleted
+            return stand_in.indexes["kith"].shown.get(name_of(embedder), {}).keys() == ids
+
+        for embedder in (old, new):
+            await eventually(partial(shown, embedder, {*said}))
+        for found in traffic.searches:
+            assert not found.degraded
+            assert found.hits[0].scores.semantic == pytest.approx(1.0, abs=1e-4)
+        await one.index.DropSpace(pb.DropSpaceRequest(space=name_of(old)))
+        await eventually(lambda: is_gone(database, name_of(old)))
+        await eventually(partial(shown, old, set()))
+
+
+async def test_each_step_is_refused_where_it_cannot_be_taken(database):
+    async with replica(database, OLD) as alone:
+        for call, reason in (
+            (alone.start(), "NOTHING_TO_REINDEX"),
+            (alone.caught_up(), "SPACE_NOT_FOUND"),
+            (alone.cut_over("nothing"), "SPACE_NOT_FOUND"),
+            (alone.index.RollBack(pb.RollBackRequest()), "SPACE_NOT_READY"),
+            (alone.index.DropSpace(pb.DropSpaceRequest(space=name_of(OLD))), "SPACE_NOT_READY"),
+            (
+                alone.reread(),
+                "NOTHING_TO_REINDEX",
+            ),
+        ):
+            assert (await refusal(call))[1] == reason
+        code, _, bad = await refusal(alone.cut_over("no such name"))
+        assert (code, bad) == (grpc.StatusCode.INVALID_ARGUMENT, ["space"])
+        # That a space serves already is no mistake.
+        assert (await alone.cut_over(name_of(OLD))).state == pb.SPACE_STATE_SERVING
+
+
+async def test_a_replica_without_the_new_embedder_finds_by_words_and_leaves_the_queue_alone(
+    database,
+):
+    async with replica(database, OLD, NEW) as one, replica(database, OLD) as other:
+        await one.store("landmark")
+        await settled(database)
+        await one.start()
+        await one.caught_up()
+        await one.cut_over(name_of(NEW))
+
+        found = await other.knowledge.SearchKnowledge(
+            knowledge_pb.SearchKnowledgeRequest(query="landmark")
+        )
+        code, reason, _ = await refusal(other.meant("landmark"))
+        await other.store("later")
+        await settled(database)
+        statuses = (await other.index.StartReindex(pb.StartReindexRequest())).space
+
+    assert found.degraded and len(found.hits) == 1
+    assert (code, reason) == (
+        grpc.StatusCode.UNAVAILABLE, "SEMANTIC_SEARCH_UNAVAILABLE"
+    )  # fmt: skip
+    assert len(await vectors(database, name_of(NEW))) == 2
+    assert (statuses.space, statuses.state) == (name_of(OLD), pb.SPACE_STATE_STANDBY)
+
+
+async def test_an_embedder_that_is_away_holds_up_its_own_space_alone(database):
+    away = NamedEmbedder("new", 24, fault=Unavailable("away"))
+    async with replica(database, OLD, away) as one:
+        await one.store("landmark", "other")
+        await eventually(lambda: has_vectors(database, OLD, 2))
+        await one.start()
+        await one.store("later")
+        await eventually(lambda: has_vectors(database, OLD, 3))
+
+        found = await one.meant("landmark")
+        async with as_administrator(database) as admin:
+            await admin.execute(
+                "UPDATE knowledge.space_states SET pending_since = now() - interval '6 seconds'"
+            )
+        _, reason, _ = await refusal(one.cut_over(name_of(away)))
+        away.fault = None
+        watched = await one.caught_up()
+        await settled(database)
+
+    assert found.hits[0].item.content == "landmark"
+    assert reason == "SPACE_NOT_READY"
+    assert [answer.caught_up for answer in watched] == [False] * (len(watched) - 1) + [True]
+    await ensure_whole(database, away)
+
+
+async def test_after_the_change_the_new_embedder_alone_is_enough(database):
+    async with replica(database, OLD, NEW) as one:
+        await one.store("landmark")
+        await settled(database)
+        await one.start()
+        await one.caught_up()
+        await one.cut_over(name_of(NEW))
+
+    async with replica(database, NEW) as later:
+        assert (await later.meant("landmark")).hits[0].item.content == "landmark"
+
+
+async def test_a_process_with_another_model_ends_with_what_to_do(database, monkeypatch, capsys):
+    async with replica(database, OLD) as one:
+        await one.store("landmark")
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
+    monkeypatch.setenv("KITH_DATABASE_URL", database.url("kith_knowledge"))
+    monkeypatch.setenv("KITH_KNOWLEDGE_BIND", "127.0.0.1:0")
+
+    with pytest.raises(SystemExit) as ended:
+        await process.main()
+
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("kith knowledge: the vectors of this database are of old with 16 dim")
+    assert "KITH_NEXT_EMBEDDER" in said and "`kith knowledge reindex`" in said
+    assert said.count("\n") == 1

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from knowledge_svc.ports.items import Calibration, Purpose
 
+_CALIBRATION = Calibration(unrelated=0.0, weight=1.0)
+
 
 @dataclass
 class NamedEmbedder:
@@ -17,7 +19,7 @@ class NamedEmbedder:
 
     model: str
     dimension: int
-    calibration: Calibration = Calibration(unrelated=0.0, weight=1.0)
+    calibration: Calibration = _CALIBRATION
     fault: Exception | None = None
     embedded: list[str] = field(default_factory=list)
 

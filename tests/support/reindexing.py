@@ -50,6 +50,12 @@ class Replica:
         answer: pb.StartReindexResponse = await self.index.StartReindex(pb.StartReindexRequest())
         return answer
 
+    async def reread(self) -> pb.StartReindexResponse:
+        """Have documents read again."""
+        request = pb.StartReindexRequest(documents=True)
+        answer: pb.StartReindexResponse = await self.index.StartReindex(request)
+        return answer
+
     async def caught_up(self, space: str = "") -> list[pb.WatchReindexResponse]:
         """What watching says, until the space has caught up."""
         async with asyncio.timeout(30):
@@ -119,20 +125,21 @@ async def replica(
 async def replace(database: Database, knowledge_id: str, content: str) -> None:
     """A new content for an item, as an update makes it."""
     change = {
-        "knowledge_id": knowledge_id, "content": content, "content_hash": rf"\x{content.encode().hex()}",
+        "knowledge_id": knowledge_id, "content": content,
+        "content_hash": rf"\x{content.encode().hex()}",
         "terms": [], "term_counts": [], "term_total": 0,
     }  # fmt: skip
     async with as_administrator(database) as admin:
-        await admin.set_type_codec(
-            "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=str
-        )
+        await admin.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=str)
         await admin.execute("SELECT knowledge.replace_items($1)", [change])
 
 
 async def contents(database: Database) -> dict[str, str]:
     """What the items say, by id; those being deleted, too."""
     async with as_administrator(database) as admin:
-        rows = await admin.fetch("SELECT knowledge_id::text, content FROM knowledge.knowledge_items")
+        rows = await admin.fetch(
+            "SELECT knowledge_id::text, content FROM knowledge.knowledge_items"
+        )
     return dict(rows)
 
 
