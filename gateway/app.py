@@ -33,6 +33,7 @@ from gateway.routes import (
     consent,
     events,
     groups,
+    index,
     links,
     merges,
     messages,
@@ -91,6 +92,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         events.add(app, clients, LogEvents(clients), Reading(clients, following), live)
         projections.add(app, clients)
         search.add(app, searching)
+        index.add(app, clients)
         system.add(app, health, settings.backends)
         openapi.install(app)
 

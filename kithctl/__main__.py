@@ -14,6 +14,7 @@ from kithctl.demo.command import demo
 from kithctl.events.command import app as events
 from kithctl.failure import Failure
 from kithctl.importing.command import import_
+from kithctl.knowledge.command import app as knowledge
 from kithctl.stack import Plan
 from kithctl.tail.command import tail
 from kithctl.up import up
@@ -83,6 +84,7 @@ async def _report(url: str) -> None:
 app.command("import")(import_)
 app.command("demo")(demo)
 app.add_typer(events)
+app.add_typer(knowledge)
 app.command("tail")(tail)
 
 

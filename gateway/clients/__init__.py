@@ -20,6 +20,7 @@ __all__ = ["MOST_EVENTS", "MOST_IDS", "Clients", "Events", "Identity", "Knowledg
 _ONCE = (
     *("UpdatePerson", "UpdateGroup", "UpdateSession"),
     *("StartLinkVerification", "ConfirmLinkVerification"),
+    *("RollBack", "DropSpace"),
 )
 
 
@@ -41,7 +42,8 @@ class Clients:
         self.knowledge = Knowledge(
             Channel(
                 "knowledge", settings.knowledge_address, token,
-                ["kith.knowledge.v1.KnowledgeService"],
+                ["kith.knowledge.v1.KnowledgeService", "kith.knowledge.v1.IndexService"],
+                once=_ONCE,
             ),
             seconds,
             settings.knowledge_seconds,

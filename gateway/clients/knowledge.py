@@ -8,14 +8,17 @@ from gateway.channels import Channel
 from gateway.clients.service import Service
 from gateway.tracing import Trace
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
+from kith.knowledge.v1.index_service_pb2_grpc import IndexServiceStub
 from kith.knowledge.v1.knowledge_service_pb2_grpc import KnowledgeServiceStub
 from svckit.batcher import Size
 
 if TYPE_CHECKING:
+    from kith.knowledge.v1.index_service_pb2_grpc import IndexServiceAsyncStub as AsyncIndexStub
     from kith.knowledge.v1.knowledge_service_pb2_grpc import KnowledgeServiceAsyncStub as AsyncStub
 else:
     # Only the types tell the two apart.
     AsyncStub = KnowledgeServiceStub
+    AsyncIndexStub = IndexServiceStub
 
 
 class Knowledge(Service[AsyncStub]):
@@ -23,6 +26,7 @@ class Knowledge(Service[AsyncStub]):
 
     def __init__(self, channel: Channel, seconds: float, store_seconds: float) -> None:
         super().__init__(channel, KnowledgeServiceStub(channel.grpc), seconds)
+        self.index: AsyncIndexStub = IndexServiceStub(channel.grpc)
         self._store_seconds = store_seconds
         self._store = Batched("store", self._store_all, lambda item: Size(bytes=item.ByteSize()))
         self._batches += [self._store]

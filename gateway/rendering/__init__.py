@@ -2,6 +2,7 @@
 
 from gateway.rendering.events import count, event, logged
 from gateway.rendering.groups import group, member
+from gateway.rendering.index import space
 from gateway.rendering.knowledge import hit
 from gateway.rendering.people import (
     consent,
@@ -33,5 +34,6 @@ __all__ = [
     "projection",
     "projection_value",
     "session",
+    "space",
     "verification",
 ]

@@ -28,7 +28,7 @@ class SqlSpaceStore:
         return {_space(row): row["state"] for row in rows}
 
     async def spaces(self) -> list[SpaceStatus]:
-        return [_status(row) for row in await self._functions.call("list_spaces")]
+        return [_status(row) for row in await self._functions.call("describe_spaces")]
 
     async def start(self, space: Space) -> bool:
         return bool(

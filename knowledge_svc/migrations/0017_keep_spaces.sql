@@ -85,8 +85,9 @@ CREATE TRIGGER partner_follows_stores AFTER INSERT ON knowledge.space_states
     REFERENCING NEW TABLE AS written
     FOR EACH STATEMENT EXECUTE FUNCTION knowledge.follow_stores();
 
--- A new write of an item is one for the partner, too, and so is a deletion that begins. What the
--- partner's indexer holds it keeps: its vector may be on the way.
+-- A new write of an item is one for the partner, too (where its vector does not change, the partner's
+-- does not either), and so is a deletion that begins. What the partner's indexer holds it keeps:
+-- its vector may be on the way.
 CREATE FUNCTION knowledge.follow_changes() RETURNS trigger
 LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
 DECLARE
@@ -101,6 +102,16 @@ BEGIN
     JOIN knowledge.spaces s ON s.space_id = w.space_id AND s.state = 'serving'
     WHERE w.revision <> o.revision OR (w.state = 'deleting' AND o.state <> 'deleting');
     IF changed IS NOT NULL THEN
+        UPDATE knowledge.space_states s SET revision = h.revision
+        FROM (
+            SELECT l.knowledge_id, l.space_id, w.revision
+            FROM knowledge.space_states l
+            JOIN knowledge.spaces p ON p.space_id = l.space_id AND p.state IN ('building', 'standby')
+            JOIN written w ON w.knowledge_id = l.knowledge_id
+            WHERE l.knowledge_id = ANY (changed) AND w.state = 'indexed' AND l.state = 'indexed'
+            ORDER BY l.knowledge_id FOR UPDATE OF l
+        ) h
+        WHERE s.knowledge_id = h.knowledge_id AND s.space_id = h.space_id;
         INSERT INTO knowledge.space_states AS held (knowledge_id, space_id, revision)
         SELECT w.knowledge_id, p.space_id, w.revision
         FROM written w CROSS JOIN knowledge.spaces p

@@ -161,7 +161,7 @@ LANGUAGE sql STABLE SET search_path = '' AS $$
 $$;
 
 -- The spaces, the serving one first, with how many items are in each and how many are not.
-CREATE FUNCTION knowledge.list_spaces() RETURNS jsonb
+CREATE FUNCTION knowledge.describe_spaces() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     WITH counted AS (
         SELECT s.space_id, count(*) FILTER (WHERE s.state = 'indexed') AS indexed,

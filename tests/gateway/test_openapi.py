@@ -92,6 +92,8 @@ async def test_all_routes_are_described(document: dict[str, Any]):
         "post /v1/projections", "get /v1/projections", "get /v1/projections/{name}",
         "delete /v1/projections/{name}", "get /v1/persons/{person_id}/projections/{name}",
         "get /v1/persons/{person_id}/timeline", "post /v1/search",
+        "get /v1/index", "post /v1/index/reindex", "post /v1/index/cut-over",
+        "post /v1/index/roll-back", "delete /v1/index/spaces/{space}",
         "get /healthz", "get /readyz", "get /v1/status", "get /metrics",
     }  # fmt: skip
     for name, operation in operations(document):

@@ -1,0 +1,1 @@
+"""`kith knowledge`: looks after the index of what is known."""
