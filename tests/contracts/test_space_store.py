@@ -156,6 +156,24 @@ async def test_a_new_write_of_an_item_waits_for_both_spaces(
     assert await index_all(new, "model b") == ["two"]
 
 
+async def test_a_write_that_changes_no_vector_is_not_indexed_again(
+    spaces, items, old, new, database: Database
+):
+    await store(items, "one")
+    await spaces.start(NEW)
+    await index_all(old, "model a")
+    await index_all(new, "model b")
+
+    async with as_administrator(database) as admin:
+        await admin.execute("UPDATE knowledge.index_states SET revision = revision + 1")
+        revisions = await admin.fetch(
+            "SELECT DISTINCT revision FROM knowledge.space_states WHERE state = 'indexed'"
+        )
+
+    assert len(revisions) == 1
+    assert await index_all(new, "model b") == []
+
+
 async def test_writes_in_flight_when_it_begins_are_not_missed(
     spaces, items, old, new, database: Database
 ):
