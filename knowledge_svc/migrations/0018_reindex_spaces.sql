@@ -53,7 +53,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
     here integer := knowledge.id_of_space(claim_pending.space);
-    serves boolean := here = knowledge.id_of_space(NULL);
+    serves boolean := claim_pending.space IS NULL OR EXISTS (
+        SELECT FROM knowledge.spaces s WHERE s.space_id = here AND s.state = 'serving');
     work jsonb;
 BEGIN
     IF NOT serves THEN
