@@ -55,7 +55,8 @@ _WHY = {
 class SpaceStatus:
     """How a space stands; `created_at` is ISO 8601.
 
-    `has_caught_up`: all that was written more than five seconds ago is in it, or was given up.
+    `has_caught_up`: all that was written before it was begun, or more than five seconds ago, is in
+    it or was given up.
     """
 
     space: Space

@@ -151,14 +151,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     WHERE s.space_id = knowledge.id_of_space(backlog.space) AND s.state IN ('pending', 'deleting')
 $$;
 
--- Whether all that was written more than five seconds ago is in a space, or was given up there.
+-- Whether all that was written before a space was begun, or more than five seconds ago, is in it or
+-- was given up there.
 CREATE FUNCTION knowledge.has_caught_up(space_id integer) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = '' AS $$
-    SELECT EXISTS (SELECT FROM knowledge.spaces s
-                   WHERE s.space_id = has_caught_up.space_id AND s.is_filled)
-       AND NOT EXISTS (SELECT FROM knowledge.space_states s
-                       WHERE s.space_id = has_caught_up.space_id AND s.state = 'pending'
-                         AND s.pending_since < now() - interval '5 seconds')
+    SELECT EXISTS (
+        SELECT FROM knowledge.spaces p
+        WHERE p.space_id = has_caught_up.space_id AND p.is_filled AND NOT EXISTS (
+            SELECT FROM knowledge.space_states s
+            WHERE s.space_id = p.space_id AND s.state = 'pending'
+              AND s.pending_since < greatest(p.created_at, now() - interval '5 seconds')))
 $$;
 
 -- The spaces, the serving one first, with how many items are in each and how many are not.

@@ -419,7 +419,8 @@ class WatchReindexResponse(_message.Message):
     items_per_second: _builtins.float
     """Items per second lately."""
     caught_up: _builtins.bool
-    """Whether all that was written more than five seconds before is in it: it may serve. What is
+    """Whether all that was written before it was begun, or more than five seconds ago, is in it: it
+    may serve. What is
     newer is pending then as it would be anyway.
     """
     @_builtins.property
