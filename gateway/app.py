@@ -38,6 +38,7 @@ from gateway.routes import (
     context,
     events,
     groups,
+    index,
     integrity,
     knowledge,
     links,
@@ -104,6 +105,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         context.add(app, Contexts(Gathering(clients, default, seconds)))
         knowledge.add(app, clients, Keeping(clients, default))
         integrity.add(app, clients, live)
+        index.add(app, clients)
         system.add(app, health, settings.backends)
         openapi.install(app)
 

@@ -25,17 +25,20 @@ from knowledge_svc.adapters.sql_letters import SqlLetterStore
 from knowledge_svc.adapters.sql_memories import SqlMemoryStore
 from knowledge_svc.adapters.sql_searching import SqlSearchStore
 from knowledge_svc.adapters.sql_shelves import SqlShelfStore
+from knowledge_svc.adapters.sql_spaces import SqlSpaceStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.backends import Backends, open_backends
 from knowledge_svc.census import Census
 from knowledge_svc.domain import DOMAIN
 from knowledge_svc.domain.backends import Misconfigured
 from knowledge_svc.domain.integrity import Care
-from knowledge_svc.domain.items import Space, space_of
+from knowledge_svc.domain.items import Space, SpaceMismatch
 from knowledge_svc.ground_truth import GroundTruth
 from knowledge_svc.indexer import Indexer
 from knowledge_svc.ingest import Ingest
+from knowledge_svc.keeping import Keeper
 from knowledge_svc.pace import Pace
+from knowledge_svc.ports.items import Embedder
 from knowledge_svc.recalling import Recalling
 from knowledge_svc.remembering import Remembering
 from knowledge_svc.repair import Repairs
@@ -45,10 +48,13 @@ from knowledge_svc.servicers.index import DeadLetters
 from knowledge_svc.servicers.integrity import Integrity
 from knowledge_svc.servicers.items import Items
 from knowledge_svc.servicers.memories import Memories
+from knowledge_svc.servicers.reindexing import Reindexing
 from knowledge_svc.servicers.shelves import Shelves
 from knowledge_svc.settings import Settings
+from knowledge_svc.spaces import Spaces
 from svckit import logs, serve, settings
 from svckit.combining import combined
+from svckit.errors import Unavailable
 from svckit.stores import Store, open_store
 
 SERVICE = knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"].full_name
@@ -56,6 +62,9 @@ INDEX_SERVICE = index_service_pb2.DESCRIPTOR.services_by_name["IndexService"].fu
 MEMORY_SERVICE = memory_service_pb2.DESCRIPTOR.services_by_name["MemoryService"].full_name
 INTEGRITY = integrity_service_pb2.DESCRIPTOR.services_by_name["IntegrityService"].full_name
 SERVICES = [SERVICE, INDEX_SERVICE, MEMORY_SERVICE, INTEGRITY]
+
+# How long a database may take to say which space serves before the process begins to listen.
+_PEEK_SECONDS = 2.0
 
 
 def assemble(
@@ -66,20 +75,28 @@ def assemble(
     index, embedder = backends.index, backends.embedder
     items = SqlItemStore(store.functions)
     queue = SqlIndexQueue(store.functions)
-    space = space_of(embedder.model, embedder.dimension)
-    indexer = Indexer(queue, items, index, embedder, space, pace)
-    ingest = Ingest(items, index, space, indexer.wake, pace)
+    space_store = SqlSpaceStore(store.functions)
+    spaces = Spaces(space_store, [*filter(None, (embedder, backends.next_embedder))])
+
+    def indexer_of(space: Space, embedder: Embedder) -> Indexer:
+        queue = SqlIndexQueue(store.functions, space.name)
+        return Indexer(queue, items, index, embedder, space, pace)
+
+    chunker = backends.extractor.chunker if backends.extractor else None
+    keeper = Keeper(spaces, space_store, index, indexer_of, pace)
+    ingest = Ingest(items, index, spaces, keeper.wake, pace)
     shelves = SqlShelfStore(store.functions)
     letters = SqlLetterStore(store.functions)
     # Whatever embeds texts: kin words are looked for with the model that is always there.
     local = embedder if isinstance(embedder, WordLlamaEmbedder) else WordLlamaEmbedder()
     search = Search(
-        SqlSearchStore(store.functions), queue, index, embedder, local, space,
-        indexer.progressed, Reranking(backends.reranker),
+        SqlSearchStore(store.functions), queue, index, spaces, local,
+        keeper.progressed, Reranking(backends.reranker),
     )  # fmt: skip
     memories = SqlMemoryStore(store.functions)
-    remembering = Remembering(memories, indexer.wake)
+    remembering = Remembering(memories, keeper.wake)
     accesses = Accesses(memories)
+    reindexing = Reindexing(spaces, space_store, keeper, chunker)
     # Of each service of the contract: what registers it, its base, the parts that answer it.
     contract: list[tuple[Any, Any, list[Any]]] = [
         (
@@ -90,7 +107,7 @@ def assemble(
         (
             index_service_pb2_grpc.add_IndexServiceServicer_to_server,
             index_service_pb2_grpc.IndexServiceServicer,
-            [DeadLetters(letters, queue, space, indexer.wake)],
+            [DeadLetters(letters, queue, spaces, space_store, keeper.wake), reindexing],
         ),
         (
             memory_service_pb2_grpc.add_MemoryServiceServicer_to_server,
@@ -100,7 +117,7 @@ def assemble(
         (
             integrity_service_pb2_grpc.add_IntegrityServiceServicer_to_server,
             integrity_service_pb2_grpc.IntegrityServiceServicer,
-            [_integrity(store, backends, space, indexer, care or Care())],
+            [_integrity(store, backends, spaces, keeper, care or Care())],
         ),
     ]
 
@@ -110,16 +127,14 @@ def assemble(
 
     async def prepare() -> None:
         await store.prepare()
-        space.ensure_is(await queue.ensure_space(space))
-        await index.prepare(space)
-        await asyncio.gather(embedder.load(), local.load())
-        indexer.start()
+        await spaces.open(queue)
+        await asyncio.gather(keeper.start(), local.load())
 
     async def drain() -> None:
         await ingest.drain()
         await remembering.drain()
         await accesses.drain()
-        await indexer.stop()
+        await keeper.stop()
 
     return serve.Service(
         domain=DOMAIN,
@@ -128,17 +143,18 @@ def assemble(
         prepare=prepare,
         check=store.check,
         drain=drain,
+        end_streams=reindexing.end,
     )
 
 
 def _integrity(
-    store: Store, backends: Backends, space: Space, indexer: Indexer, care: Care
+    store: Store, backends: Backends, spaces: Spaces, keeper: Keeper, care: Care
 ) -> Integrity:
     rows = SqlIntegrityStore(store.functions)
     index, blobs = backends.index, backends.blobs
     census = Census(rows, index, blobs, care)
-    repairs = Repairs(census, rows, index, blobs, care, indexer.wake)
-    return Integrity(census, repairs, GroundTruth(rows, index, blobs, space), space)
+    repairs = Repairs(census, rows, index, blobs, care, keeper.wake)
+    return Integrity(census, repairs, lambda space: GroundTruth(rows, index, blobs, space), spaces)
 
 
 async def main() -> None:
@@ -150,10 +166,25 @@ async def main() -> None:
             open_store(chosen, "knowledge_svc", "knowledge") as store,
             open_backends(chosen, store) as backends,
         ):
+            await _ensure_embeddable(store, backends)
             await serve.run(assemble(store, backends), chosen)
-    except Misconfigured as error:
+    except (Misconfigured, SpaceMismatch) as error:
         print(f"kith knowledge: {error}", file=sys.stderr)  # noqa: T201 - as for settings
         raise SystemExit(2) from None
+
+
+async def _ensure_embeddable(store: Store, backends: Backends) -> None:
+    """Refuse a model that is not that of the vectors; a database that is away is asked later."""
+    space_store = SqlSpaceStore(store.functions)
+    spaces = Spaces(space_store, [*filter(None, (backends.embedder, backends.next_embedder))])
+    try:
+        async with asyncio.timeout(_PEEK_SECONDS):
+            roles = await space_store.roles()
+    except (Unavailable, TimeoutError):
+        return
+    for space, state in roles.items():
+        if state == "serving":
+            spaces.ensure_has(space)
 
 
 if __name__ == "__main__":

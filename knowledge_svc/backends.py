@@ -17,6 +17,7 @@ from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.domain.backends import Misconfigured
 from knowledge_svc.domain.items import space_of
 from knowledge_svc.ports.blobs import BlobStore
+from knowledge_svc.ports.extraction import Extractor
 from knowledge_svc.ports.items import Embedder, VectorIndex
 from knowledge_svc.ports.searching import Reranker
 from knowledge_svc.settings import Settings
@@ -31,6 +32,9 @@ class Backends:
     embedder: Embedder
     blobs: BlobStore
     reranker: Reranker | None = None
+    # What `kith knowledge reindex` builds for.
+    next_embedder: Embedder | None = None
+    extractor: Extractor | None = None
 
 
 @asynccontextmanager
@@ -42,6 +46,7 @@ async def open_backends(chosen: Settings, store: Store) -> AsyncIterator[Backend
     """
     async with AsyncExitStack() as opened:
         embedder, reranker = await _open_embedder(chosen, opened)
+        following = await _open_next(chosen, opened)
         index: VectorIndex
         if chosen.vector_backend == "pgvector":
             index = PgvectorIndex(store.functions)
@@ -57,8 +62,9 @@ async def open_backends(chosen: Settings, store: Store) -> AsyncIterator[Backend
             index = await opened.enter_async_context(
                 open_pinecone(chosen.pinecone_key.get_secret_value(), place)
             )
-            await index.prepare(space_of(embedder.model, embedder.dimension))
-        yield Backends(index, embedder, LocalBlobs(chosen.home / "blobs"), reranker)
+            for one in filter(None, (embedder, following)):
+                await index.prepare(space_of(one.model, one.dimension))
+        yield Backends(index, embedder, LocalBlobs(chosen.home / "blobs"), reranker, following)
 
 
 async def _open_embedder(
@@ -66,14 +72,26 @@ async def _open_embedder(
 ) -> tuple[Embedder, Reranker | None]:
     if chosen.embedding_backend == "wordllama":
         return WordLlamaEmbedder(), None
+    return await _open_voyage(chosen, opened, chosen.voyage_model, chosen.voyage_dimension)
+
+
+async def _open_next(chosen: Settings, opened: AsyncExitStack) -> Embedder | None:
+    if chosen.next_embedder is None:
+        return None
+    if chosen.next_embedder == "wordllama":
+        return WordLlamaEmbedder()
+    assert chosen.next_voyage_model is not None  # the settings' own check
+    dimension = chosen.next_voyage_dimension or chosen.voyage_dimension
+    embedder, _ = await _open_voyage(chosen, opened, chosen.next_voyage_model, dimension)
+    return embedder
+
+
+async def _open_voyage(
+    chosen: Settings, opened: AsyncExitStack, name: str, dimension: int
+) -> tuple[Embedder, Reranker]:
     assert chosen.voyage_key is not None  # the settings' own check
     _ensure_installed("voyageai", extra="voyage")
-    model = VoyageModel(
-        chosen.voyage_model,
-        chosen.voyage_dimension,
-        chosen.voyage_reranker,
-        chosen.voyage_url or None,
-    )
+    model = VoyageModel(name, dimension, chosen.voyage_reranker, chosen.voyage_url or None)
     embedder, reranker = await opened.enter_async_context(
         open_voyage(chosen.voyage_key.get_secret_value(), model)
     )

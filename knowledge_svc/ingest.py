@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from knowledge_svc.domain.changes import Change
-from knowledge_svc.domain.items import Entry, Item, NewItem, Space, Stored, Terms
+from knowledge_svc.domain.items import Entry, Item, NewItem, Stored, Terms
 from knowledge_svc.pace import Pace
 from knowledge_svc.ports.items import ItemStore, VectorIndex
+from knowledge_svc.spaces import Spaces
 from knowledge_svc.terms import terms_of
 from svckit import ids, logs
 from svckit.batcher import Batcher, Size
@@ -28,13 +29,13 @@ class Ingest:
         self,
         items: ItemStore,
         index: VectorIndex,
-        space: Space,
+        spaces: Spaces,
         wake: Callable[[], None],
         pace: Pace,
     ) -> None:
         self._items = items
         self._index = index
-        self._space = space
+        self._spaces = spaces
         self._wake = wake
         self._pace = pace
         self._owner = ids.new()
@@ -105,7 +106,8 @@ class Ingest:
         if deleted:
             try:
                 async with asyncio.timeout(_REMOVAL_SECONDS):
-                    await self._index.delete(self._space.name, deleted)
+                    # As of now: whoever lets another space serve takes the deletion over.
+                    await self._index.delete(await self._spaces.serving(), deleted)
                 await self._items.finish_deletions(deleted, owner=self._owner)
             except (Unavailable, TimeoutError) as error:
                 log.warning("deletions are left to the indexer", why=str(error))

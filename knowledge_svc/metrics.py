@@ -14,6 +14,7 @@ OLDEST_PENDING = Gauge(
 DEAD_LETTERS = Gauge(
     "kith_knowledge_index_dead_letters", "Items that the indexer gave up, by space.", ["space"]
 )
+SPACES = Gauge("kith_knowledge_space", "1 for each space, by what it is for.", ["space", "state"])
 BATCH_ITEMS = Histogram(
     "kith_knowledge_index_batch_items", "Items that were indexed together.",
     buckets=(1, 2, 5, 10, 20, 50, 100, 200),

@@ -10,16 +10,18 @@ No index filters by metadata or platform; how a page is full all the same, whate
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from knowledge_svc.domain.items import Match, Space
+from knowledge_svc.domain.items import Match
 from knowledge_svc.domain.searching import Mode, Question
-from knowledge_svc.ports.items import MOST_IDS, MOST_MATCHES, Embedder, Purpose, VectorIndex
+from knowledge_svc.ports.items import MOST_IDS, MOST_MATCHES, Calibration, VectorIndex
 from knowledge_svc.ports.searching import SearchStore
+from knowledge_svc.spaces import Embedded, Spaces
 from svckit import logs
 from svckit.errors import Unavailable
 
 log = logs.get(__name__)
 
 _OVERFETCH = 4
+_NOTHING = Calibration(unrelated=0.0, weight=0.0)
 
 
 class Nearness:
@@ -29,19 +31,17 @@ class Nearness:
         self,
         store: SearchStore,
         index: VectorIndex,
-        embedder: Embedder,
-        space: Space,
+        spaces: Spaces,
         question: Question,
         *,
         until: float,
     ) -> None:
         self._store = store
         self._index = index
-        self._embedder = embedder
-        self._space = space
+        self._spaces = spaces
         self._question = question
         self._until = until
-        self._vector: Sequence[float] | None = None
+        self._embedded: Embedded | None = None
         self._ids: Sequence[str] | None = None
         self._asked = 0
         self.similarities: Mapping[str, float] = {}
@@ -54,6 +54,11 @@ class Nearness:
     def least(self) -> float:
         """How similar, at most, is what is not among the similar; 0 where all of them are known."""
         return 0.0 if self._is_complete else min(self.similarities.values(), default=0.0)
+
+    @property
+    def calibration(self) -> Calibration:
+        """What the similarities mean; without any it does not matter."""
+        return self._embedded.embedder.calibration if self._embedded else _NOTHING
 
     async def look(self) -> None:
         """Find some, or more; a failure is noted and leaves what was found."""
@@ -71,12 +76,13 @@ class Nearness:
     async def _look(self) -> None:
         question = self._question
         narrow = question.filter.narrowing
-        if self._vector is None:
-            [self._vector] = await self._embedder.embed([question.query], Purpose.QUERY)
+        if self._embedded is None:
+            # From here on the search keeps to this space, whichever serves meanwhile.
+            self._embedded = await self._spaces.embed(question.query)
             if narrow != question.filter:
                 # Few items fit what no index can narrow by: then those alone are compared.
                 self._ids = await self._store.matching_ids(question.filter, most=MOST_IDS)
-        if not any(self._vector) or self._ids == []:
+        if not any(self._embedded.vector) or self._ids == []:
             self.are_all = True
             return
         if self._asked == MOST_MATCHES:
@@ -93,9 +99,9 @@ class Nearness:
         self.similarities = {match.knowledge_id: match.similarity for match in matches}
 
     async def _nearest(self, limit: int, ids: Sequence[str] | None) -> Sequence[Match]:
-        assert self._vector is not None
+        assert self._embedded is not None
         return await self._index.nearest(
-            self._space.name, self._vector, limit=limit,
+            self._embedded.space, self._embedded.vector, limit=limit,
             narrow=self._question.filter.narrowing, ids=ids,
         )  # fmt: skip
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from knowledge_svc import metrics, ranking
-from knowledge_svc.domain.items import Item, Space, Write
+from knowledge_svc.domain.items import Item, Write
 from knowledge_svc.domain.searching import (
     Found,
     Hit,
@@ -16,10 +16,11 @@ from knowledge_svc.domain.searching import (
     SemanticSearchUnavailable,
 )
 from knowledge_svc.nearness import Nearness
-from knowledge_svc.ports.items import Embedder, IndexQueue, VectorIndex
+from knowledge_svc.ports.items import IndexQueue, VectorIndex
 from knowledge_svc.ports.searching import SearchStore, WordVectors
 from knowledge_svc.reranking import Reranking
 from knowledge_svc.scopes import Scope, Scopes
+from knowledge_svc.spaces import Spaces
 from knowledge_svc.terms import query_terms
 
 # How often it is asked whether a write that another replica may index is done.
@@ -34,9 +35,8 @@ class Search:
         store: SearchStore,
         queue: IndexQueue,
         index: VectorIndex,
-        embedder: Embedder,
+        spaces: Spaces,
         words: WordVectors,
-        space: Space,
         progressed: Callable[[float], Awaitable[None]],
         reranking: Reranking,
     ) -> None:
@@ -44,8 +44,7 @@ class Search:
         self._scopes = Scopes(store, words)
         self._queue = queue
         self._index = index
-        self._embedder = embedder
-        self._space = space
+        self._spaces = spaces
         self._progressed = progressed
         self._reranking = reranking
 
@@ -58,9 +57,8 @@ class Search:
         pending = await self._wait_for(question.at_least, until=end - kept_back)
         with metrics.SEARCH_SECONDS.labels(question.mode.value).time():
             nearness = Nearness(
-                self._store, self._index, self._embedder, self._space,
-                question, until=end - kept_back / 2,
-            )  # fmt: skip
+                self._store, self._index, self._spaces, question, until=end - kept_back / 2
+            )
             match question.mode:
                 case Mode.SEMANTIC:
                     best, items = await self._by_meaning(question, nearness)
@@ -129,7 +127,7 @@ class Search:
         kinship = await scope.kinship(asked)
         words = ranking.Words(scope, asked, kinship, many)
         return ranking.fused(
-            scope, words, nearness.similarities, self._embedder.calibration, question.depth,
+            scope, words, nearness.similarities, nearness.calibration, question.depth,
             least=nearness.least,
         )  # fmt: skip
 

@@ -57,6 +57,10 @@ class Settings(StoreSettings):
     voyage_url: str | None = None
     voyage_model: str = Field(default="voyage-4", pattern="^[a-z0-9.-]{1,64}$")
     voyage_dimension: Dimension = 1024
+    # What the vectors are to be made by later: `kith knowledge reindex` builds for it.
+    next_embedder: Literal["wordllama", "voyage"] | None = None
+    next_voyage_model: str | None = Field(default=None, pattern="^[a-z0-9.-]{1,64}$")
+    next_voyage_dimension: Dimension | None = None
     voyage_reranker: str = Field(default="rerank-2.5", pattern="^[a-z0-9.-]{1,64}$")
 
     # What reading one uploaded file may cost, and how many are read at once.
@@ -85,10 +89,26 @@ class Settings(StoreSettings):
                     "missing), or PINECONE_HOST; KITH_VECTORS=pgvector does without Pinecone"
                 )
         if self.embedding_backend == "voyage":
-            if not self.voyage_key:
-                raise ValueError("VOYAGE_API_KEY: is needed for KITH_EMBEDDER=voyage")
-            if self.vector_backend == "pgvector" and self.voyage_dimension > _MOST_DIMENSIONS:
-                raise ValueError(
-                    f"KITH_VOYAGE_DIMENSION: pgvector indexes up to {_MOST_DIMENSIONS}; choose 1024"
-                )
+            self._ensure_voyage("", self.voyage_dimension)
         return self
+
+    @model_validator(mode="after")
+    def _next_embedder_is_whole(self) -> Self:
+        if self.next_embedder == "voyage":
+            if self.next_voyage_model is None:
+                raise ValueError("KITH_NEXT_VOYAGE_MODEL: is needed for KITH_NEXT_EMBEDDER=voyage")
+            self._ensure_voyage("NEXT_", self.next_voyage_dimension or self.voyage_dimension)
+            return self
+        for name in ("next_voyage_model", "next_voyage_dimension"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"KITH_NEXT_EMBEDDER: is needed beside KITH_{name.upper()}")
+        return self
+
+    def _ensure_voyage(self, which: str, dimension: int) -> None:
+        if not self.voyage_key:
+            raise ValueError(f"VOYAGE_API_KEY: is needed for KITH_{which}EMBEDDER=voyage")
+        if self.vector_backend == "pgvector" and dimension > _MOST_DIMENSIONS:
+            raise ValueError(
+                f"KITH_{which}VOYAGE_DIMENSION: pgvector indexes up to {_MOST_DIMENSIONS}; "
+                "choose 1024"
+            )

@@ -24,6 +24,7 @@ __all__ = [
 _ONCE = (
     *("UpdatePerson", "UpdateGroup", "UpdateSession"),
     *("StartLinkVerification", "ConfirmLinkVerification"),
+    *("RollBack", "DropSpace"),
 )
 
 
@@ -44,15 +45,23 @@ class Clients:
         )
         self.knowledge = Knowledge(
             Channel(
-                "knowledge", settings.knowledge_address, token,
+                "knowledge",
+                settings.knowledge_address,
+                token,
                 [
                     f"kith.knowledge.v1.{name}"
-                    for name in ("KnowledgeService", "MemoryService", "IntegrityService")
+                    for name in (
+                        "KnowledgeService",
+                        "MemoryService",
+                        "IntegrityService",
+                        "IndexService",
+                    )
                 ],
+                once=_ONCE,
             ),
             seconds,
             settings.knowledge_seconds,
-        )  # fmt: skip
+        )
         # One process answers both, over one channel.
         self.memories = Memories(self.knowledge.channel, seconds)
 

@@ -8,11 +8,13 @@ from gateway.channels import Channel
 from gateway.clients.service import Service
 from gateway.tracing import Trace
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
+from kith.knowledge.v1.index_service_pb2_grpc import IndexServiceStub
 from kith.knowledge.v1.integrity_service_pb2_grpc import IntegrityServiceStub
 from kith.knowledge.v1.knowledge_service_pb2_grpc import KnowledgeServiceStub
 from svckit.batcher import Size
 
 if TYPE_CHECKING:
+    from kith.knowledge.v1.index_service_pb2_grpc import IndexServiceAsyncStub as AsyncIndexStub
     from kith.knowledge.v1.integrity_service_pb2_grpc import (
         IntegrityServiceAsyncStub as AsyncIntegrityStub,
     )
@@ -21,6 +23,7 @@ else:
     # Only the types tell the two apart.
     AsyncStub = KnowledgeServiceStub
     AsyncIntegrityStub = IntegrityServiceStub
+    AsyncIndexStub = IndexServiceStub
 
 
 class Knowledge(Service[AsyncStub]):
@@ -29,6 +32,7 @@ class Knowledge(Service[AsyncStub]):
     def __init__(self, channel: Channel, seconds: float, store_seconds: float) -> None:
         super().__init__(channel, KnowledgeServiceStub(channel.grpc), seconds)
         self.integrity: AsyncIntegrityStub = IntegrityServiceStub(channel.grpc)
+        self.index: AsyncIndexStub = IndexServiceStub(channel.grpc)
         self._store_seconds = store_seconds
         self._store = Batched("store", self._store_all, lambda item: Size(bytes=item.ByteSize()))
         self._batches += [self._store]

@@ -2,6 +2,7 @@
 
 from gateway.rendering.events import count, event, logged
 from gateway.rendering.groups import group, member
+from gateway.rendering.index import space
 from gateway.rendering.knowledge import hit
 from gateway.rendering.memories import memory, upserted
 from gateway.rendering.people import (
@@ -35,6 +36,7 @@ __all__ = [
     "projection",
     "projection_value",
     "session",
+    "space",
     "upserted",
     "verification",
 ]

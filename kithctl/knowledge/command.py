@@ -2,6 +2,7 @@
 
 import typer
 
+from kithctl.knowledge import reindexing
 from kithctl.knowledge.letters import dead_letters
 from kithctl.knowledge.status import status
 
@@ -10,3 +11,4 @@ app = typer.Typer(
 )
 app.command("status")(status)
 app.command("dead-letters")(dead_letters)
+reindexing.add(app)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from knowledge_svc.domain.letters import DeadLetter, LetterPlace, Letters, SpaceStatus
+from knowledge_svc.domain.letters import DeadLetter, LetterPlace, Letters
 from svckit.sql import SqlFunctions
 
 # So many are queued again in one transaction.
@@ -45,7 +45,3 @@ class SqlLetterStore:
             "replay_dead_letters", ids=ids, most=_REPLAYED_TOGETHER, until=until
         )
         return answer["replayed"], answer["until"]
-
-    async def spaces(self) -> list[SpaceStatus]:
-        rows = await self._functions.call("list_spaces")
-        return [SpaceStatus(**row) for row in rows]

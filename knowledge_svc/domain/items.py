@@ -50,7 +50,16 @@ class SubjectErased(FailedPrecondition):
 
 
 class SpaceMismatch(RuntimeError):
-    """The vectors that are there were made by another model than the one configured."""
+    """The vectors that are there were made by another model than those configured."""
+
+    def __init__(self, serving: "Space", configured: "Sequence[Space]") -> None:
+        super().__init__(
+            f"the vectors of this database are of {serving} and configured is "
+            f"{' and '.join(map(str, configured))}: set KITH_EMBEDDER (KITH_VOYAGE_MODEL, "
+            "KITH_VOYAGE_DIMENSION) back to what made them; to change over, set "
+            "KITH_NEXT_EMBEDDER (KITH_NEXT_VOYAGE_MODEL, KITH_NEXT_VOYAGE_DIMENSION) to the new "
+            "model, start again, and run `kith knowledge reindex`"
+        )
 
 
 def hash_of(content: str) -> bytes:
@@ -212,14 +221,8 @@ class Space:
     dimension: int
     chunker: str
 
-    def ensure_is(self, serving: "Space") -> None:
-        """Raise SpaceMismatch unless this is the space that serves."""
-        if self != serving:
-            raise SpaceMismatch(
-                f"the vectors of this database are of {serving.model} with {serving.dimension} "
-                f"dimensions ({serving.name}), the embedder is {self.model} with "
-                f"{self.dimension} ({self.name}); set KITH_EMBEDDER to what made them"
-            )
+    def __str__(self) -> str:
+        return f"{self.model} with {self.dimension} dimensions ({self.name})"
 
 
 def space_of(model: str, dimension: int) -> Space:

@@ -30,18 +30,3 @@ class Letters:
 
     total: int
     letters: Sequence[DeadLetter]
-
-
-@dataclass(frozen=True)
-class SpaceStatus:
-    """A space and how far it is; counts are known of the serving one."""
-
-    space: str
-    model: str
-    dimension: int
-    chunker: str
-    state: str
-    created_at: str
-    indexed_items: int = 0
-    pending_items: int = 0
-    failed_items: int = 0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from knowledge_svc.domain.letters import LetterPlace, Letters, SpaceStatus
+from knowledge_svc.domain.letters import LetterPlace, Letters
 
 
 class LetterStore(Protocol):
@@ -21,8 +21,4 @@ class LetterStore(Protocol):
 
     async def replay_all(self) -> int:
         """Queue all again that have been given up by now; answers how many."""
-        ...
-
-    async def spaces(self) -> Sequence[SpaceStatus]:
-        """The spaces, the serving one first."""
         ...

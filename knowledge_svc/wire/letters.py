@@ -1,23 +1,16 @@
 """IndexService's messages about what waits and what was given up."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 
 from kith.knowledge.v1 import index_service_pb2 as pb
 from knowledge_svc.domain.items import Backlog
-from knowledge_svc.domain.letters import DeadLetter, LetterPlace, Letters, SpaceStatus
+from knowledge_svc.domain.letters import DeadLetter, LetterPlace, Letters
 from svckit import fields, pages
 from svckit.errors import InvalidRequest
 
 _MOST_IDS = 1_000
-# A space that served before is there to roll back to.
-_STATES = {
-    "building": pb.SPACE_STATE_BUILDING,
-    "serving": pb.SPACE_STATE_SERVING,
-    "standby": pb.SPACE_STATE_STANDBY,
-    "retired": pb.SPACE_STATE_STANDBY,
-    "dropping": pb.SPACE_STATE_DROPPING,
-}
 
 
 def to_place(page_token: str, namespaces: list[str]) -> LetterPlace | None:
@@ -72,28 +65,11 @@ def _from_letter(letter: DeadLetter, space: str) -> pb.DeadLetter:
     )
 
 
-def from_status(
-    backlog: Backlog, spaces: list[SpaceStatus], embeddable: str
-) -> pb.GetIndexStatusResponse:
-    """What waits, and the spaces; `embeddable` is the one that this process has a model for."""
+def from_backlog(backlog: Backlog, spaces: Sequence[pb.Space]) -> pb.GetIndexStatusResponse:
+    """What waits, beside the spaces."""
     return pb.GetIndexStatusResponse(
         backlog=backlog.rows,
         oldest_pending_seconds=backlog.oldest_seconds,
         dead_letters=backlog.dead_letters,
-        spaces=[_from_space(space, embeddable) for space in spaces],
-    )
-
-
-def _from_space(space: SpaceStatus, embeddable: str) -> pb.Space:
-    return pb.Space(
-        space=space.space,
-        model=space.model,
-        dimension=space.dimension,
-        chunker=space.chunker,
-        state=_STATES[space.state],
-        created_at=fields.to_timestamp(space.created_at),
-        indexed_items=space.indexed_items,
-        pending_items=space.pending_items,
-        failed_items=space.failed_items,
-        is_embeddable=space.space == embeddable,
+        spaces=spaces,
     )

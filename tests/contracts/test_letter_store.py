@@ -5,7 +5,7 @@ import pytest
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.sql_letters import SqlLetterStore
-from knowledge_svc.domain.items import Failure, Space, Write
+from knowledge_svc.domain.items import Failure, Write
 from knowledge_svc.domain.letters import LetterPlace
 from svckit import ids, sql
 from tests.support.knowledge import an_entry
@@ -86,13 +86,3 @@ async def test_only_what_was_given_up_is_replayed(letters, queue, functions):
 
     assert await letters.replay([stored.knowledge_id]) == 0
     assert await letters.replay_all() == 0
-
-
-async def test_the_serving_space_counts_its_items(letters, queue, dead, functions):
-    await queue.ensure_space(Space("first", "model", 4, "whole-1"))
-    await SqlItemStore(functions).store([an_entry("waits")])
-
-    [space] = await letters.spaces()
-
-    assert (space.space, space.state, space.dimension) == ("first", "serving", 4)
-    assert (space.indexed_items, space.pending_items, space.failed_items) == (0, 1, 5)

@@ -103,6 +103,8 @@ async def test_all_routes_are_described(document: dict[str, Any]):
         "get /v1/namespaces",
         "post /v1/integrity/verify", "post /v1/integrity/repair",
         "get /v1/integrity/ground-truth/{id}",
+        "get /v1/index", "post /v1/index/reindex", "post /v1/index/cut-over",
+        "post /v1/index/roll-back", "delete /v1/index/spaces/{space}",
         "get /healthz", "get /readyz", "get /v1/status", "get /metrics",
     }  # fmt: skip
     for name, operation in operations(document):

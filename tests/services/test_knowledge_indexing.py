@@ -360,6 +360,9 @@ async def test_vectors_of_another_model_refuse_the_start_with_a_clear_line(datab
 
     assert str(raised.value) == (
         "the vectors of this database are of another-model with 1024 dimensions "
-        "(another_model_1024_whole_1), the embedder is wordllama-l2-supercat with 256 "
-        "(wordllama_l2_supercat_256_whole_1); set KITH_EMBEDDER to what made them"
+        "(another_model_1024_whole_1) and configured is wordllama-l2-supercat with 256 "
+        "dimensions (wordllama_l2_supercat_256_whole_1): set KITH_EMBEDDER (KITH_VOYAGE_MODEL, "
+        "KITH_VOYAGE_DIMENSION) back to what made them; to change over, set KITH_NEXT_EMBEDDER "
+        "(KITH_NEXT_VOYAGE_MODEL, KITH_NEXT_VOYAGE_DIMENSION) to the new model, start again, and "
+        "run `kith knowledge reindex`"
     )

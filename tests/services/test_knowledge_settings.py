@@ -71,6 +71,19 @@ async def test_keys_choose_the_hosted_backends(database, clouds):
         assert (backends.embedder.model, backends.embedder.dimension) == ("voyage-4", 256)
 
 
+async def test_a_next_embedder_stands_beside_the_present_one(database, clouds, environment):
+    environment(
+        KITH_VECTORS="pgvector", KITH_EMBEDDER="wordllama", KITH_NEXT_EMBEDDER="voyage",
+        KITH_NEXT_VOYAGE_MODEL="voyage-4-large", KITH_NEXT_VOYAGE_DIMENSION="512",
+    )  # fmt: skip
+
+    async with store_of(database, "knowledge") as store, open_backends(chosen(), store) as backends:
+        assert isinstance(backends.embedder, WordLlamaEmbedder)
+        following = backends.next_embedder
+        assert following is not None
+        assert (following.model, following.dimension) == ("voyage-4-large", 512)
+
+
 async def test_local_backends_can_be_forced_where_there_are_keys(database, clouds, environment):
     environment(KITH_VECTORS="pgvector", KITH_EMBEDDER="wordllama")
 
@@ -95,6 +108,24 @@ async def test_local_backends_can_be_forced_where_there_are_keys(database, cloud
         ({"VOYAGE_API_KEY": "secret", "KITH_VOYAGE_DIMENSION": "1000"}, "KITH_VOYAGE_DIMENSION"),
         ({"VOYAGE_API_KEY": "secret", "KITH_VOYAGE_DIMENSION": "2048"}, "KITH_VOYAGE_DIMENSION"),
         ({"VOYAGE_API_KEY": "secret", "KITH_VOYAGE_MODEL": "../x"}, "KITH_VOYAGE_MODEL"),
+        ({"KITH_NEXT_EMBEDDER": "abacus"}, "KITH_NEXT_EMBEDDER"),
+        ({"KITH_NEXT_EMBEDDER": "voyage"}, "KITH_NEXT_VOYAGE_MODEL"),
+        ({"KITH_NEXT_VOYAGE_MODEL": "voyage-4"}, "KITH_NEXT_EMBEDDER"),
+        ({"KITH_NEXT_VOYAGE_DIMENSION": "256"}, "KITH_NEXT_EMBEDDER"),
+        ({"KITH_NEXT_EMBEDDER": "wordllama", "KITH_NEXT_VOYAGE_MODEL": "v"}, "KITH_NEXT_EMBEDDER"),
+        (
+            {"KITH_NEXT_EMBEDDER": "voyage", "KITH_NEXT_VOYAGE_MODEL": "voyage-4"},
+            "VOYAGE_API_KEY",
+        ),
+        (
+            {
+                "KITH_NEXT_EMBEDDER": "voyage",
+                "KITH_NEXT_VOYAGE_MODEL": "voyage-4",
+                "VOYAGE_API_KEY": "secret",
+                "KITH_NEXT_VOYAGE_DIMENSION": "2048",
+            },
+            "KITH_NEXT_VOYAGE_DIMENSION",
+        ),
     ],
 )
 def test_a_wrong_or_half_given_configuration_ends_the_start_by_name(

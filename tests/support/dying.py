@@ -131,7 +131,7 @@ async def _main() -> None:
             parts: dict[str, Any] = {
                 name: Mortal(name, part)
                 for name, part in vars(backends).items()
-                if name in ("index", "embedder", "blobs", "extractor")
+                if name in ("index", "embedder", "blobs", "extractor") and part is not None
             }
             service = assemble(store, replace(backends, **parts), QUICK, care=QUICK_CARE)
             await serve.run(service, chosen)

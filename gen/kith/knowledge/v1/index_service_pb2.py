@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%kith/knowledge/v1/index_service.proto\x12\x11kith.knowledge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x02\n\x05Space\x12\r\n\x05space\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x0f\n\x07\x63hunker\x18\x04 \x01(\t\x12,\n\x05state\x18\x05 \x01(\x0e\x32\x1d.kith.knowledge.v1.SpaceState\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rindexed_items\x18\x07 \x01(\x03\x12\x15\n\rpending_items\x18\x08 \x01(\x03\x12\x14\n\x0c\x66\x61iled_items\x18\t \x01(\x03\x12\x15\n\ris_embeddable\x18\n \x01(\x08\"\x17\n\x15GetIndexStatusRequest\"\x89\x01\n\x16GetIndexStatusResponse\x12\x0f\n\x07\x62\x61\x63klog\x18\x01 \x01(\x03\x12\x1e\n\x16oldest_pending_seconds\x18\x02 \x01(\x01\x12\x14\n\x0c\x64\x65\x61\x64_letters\x18\x03 \x01(\x03\x12(\n\x06spaces\x18\x04 \x03(\x0b\x32\x18.kith.knowledge.v1.Space\"\xc7\x01\n\nDeadLetter\x12\x14\n\x0cknowledge_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12-\n\tfailed_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rpending_since\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05space\x18\x07 \x01(\t\"S\n\x16ListDeadLettersRequest\x12\x12\n\nnamespaces\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"v\n\x17ListDeadLettersResponse\x12\x33\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x1d.kith.knowledge.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x03\">\n\x18ReplayDeadLettersRequest\x12\x15\n\rknowledge_ids\x18\x01 \x03(\t\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\"-\n\x19ReplayDeadLettersResponse\x12\x10\n\x08replayed\x18\x01 \x01(\x03\"\x15\n\x13StartReindexRequest\"P\n\x14StartReindexResponse\x12\'\n\x05space\x18\x01 \x01(\x0b\x32\x18.kith.knowledge.v1.Space\x12\x0f\n\x07started\x18\x02 \x01(\x08\"$\n\x13WatchReindexRequest\x12\r\n\x05space\x18\x01 \x01(\t\"l\n\x14WatchReindexResponse\x12\'\n\x05space\x18\x01 \x01(\x0b\x32\x18.kith.knowledge.v1.Space\x12\x18\n\x10items_per_second\x18\x02 \x01(\x01\x12\x11\n\tcaught_up\x18\x03 \x01(\x08\"\x1f\n\x0e\x43utOverRequest\x12\r\n\x05space\x18\x01 \x01(\t\":\n\x0f\x43utOverResponse\x12\'\n\x05space\x18\x01 \x01(\x0b\x32\x18.kith.knowledge.v1.Space\"\x11\n\x0fRollBackRequest\";\n\x10RollBackResponse\x12\'\n\x05space\x18\x01 \x01(\x0b\x32\x18.kith.knowledge.v1.Space\"!\n\x10\x44ropSpaceRequest\x12\r\n\x05space\x18\x01 \x01(\t\"$\n\x11\x44ropSpaceResponse\x12\x0f\n\x07\x64ropped\x18\x01 \x01(\x08*\x8f\x01\n\nSpaceState\x12\x1b\n\x17SPACE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SPACE_STATE_BUILDING\x10\x01\x12\x17\n\x13SPACE_STATE_SERVING\x10\x02\x12\x17\n\x13SPACE_STATE_STANDBY\x10\x03\x12\x18\n\x14SPACE_STATE_DROPPING\x10\x04\x32\x92\x06\n\x0cIndexService\x12\x65\n\x0eGetIndexStatus\x12(.kith.knowledge.v1.GetIndexStatusRequest\x1a).kith.knowledge.v1.GetIndexStatusResponse\x12h\n\x0fListDeadLetters\x12).kith.knowledge.v1.ListDeadLettersRequest\x1a*.kith.knowledge.v1.ListDeadLettersResponse\x12n\n\x11ReplayDeadLetters\x12+.kith.knowledge.v1.ReplayDeadLettersRequest\x1a,.kith.knowledge.v1.ReplayDeadLettersResponse\x12_\n\x0cStartReindex\x12&.kith.knowledge.v1.StartReindexRequest\x1a\'.kith.knowledge.v1.StartReindexResponse\x12\x61\n\x0cWatchReindex\x12&.kith.knowledge.v1.WatchReindexRequest\x1a\'.kith.knowledge.v1.WatchReindexResponse0\x01\x12P\n\x07\x43utOver\x12!.kith.knowledge.v1.CutOverRequest\x1a\".kith.knowledge.v1.CutOverResponse\x12S\n\x08RollBack\x12\".kith.knowledge.v1.RollBackRequest\x1a#.kith.knowledge.v1.RollBackResponse\x12V\n\tDropSpace\x12#.kith.knowledge.v1.DropSpaceRequest\x1a$.kith.knowledge.v1.DropSpaceResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%kith/knowledge/v1/index_service.proto\x12\x11kith.knowledge.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x02\n\x05Space\x12\r\n\x05space\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x11\n\tdimension\x18\x03 \x01(\x05\x12\x0f\n\x07\x63hunker\x18\x04 \x01(\t\x12,\n\x05state\x18\x05 \x01(\x0e\x32\x1d.kith.knowledge.v1.SpaceState\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rindexed_items\x18\x07 \x01(\x03\x12\x15\n\rpending_items\x18\x08 \x01(\x03\x12\x14\n\x0c\x66\x61iled_items\x18\t \x01(\x03\x12\x15\n\ris_embeddable\x18\n \x01(\x08\"\x17\n\x15GetIndexStatusRequest\"\x89\x01\n\x16GetIndexStatusResponse\x12\x0f\n\x07\x62\x61\x63klog\x18\x01 \x01(\x03\x12\x1e\n\x16oldest_pending_seconds\x18\x02 \x01(\x01\x12\x14\n\x0c\x64\x65\x61\x64_letters\x18\x03 \x01(\x03\x12(\n\x06spaces\x18\x04 \x03(\x0b\x32\x18.kith.knowledge.v1.Space\"\xc7\x01\n\nDeadLetter\x12\x14\n\x0cknowledge_id\x18\x01 \x01(\t\x12\x11\n\tnamespace\x18\x02 \x01(\t\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x04 \x01(\x05\x12-\n\tfailed_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rpending_since\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05space\x18\x07 \x01(\t\"S\n\x16ListDeadLettersRequest\x12\x12\n\nnamespaces\x18\x01 \x03(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"v\n\x17ListDeadLettersResponse\x12\x33\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x1d.kith.knowledge.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\r\n\x05total\x18\x03 \x01(\x03\">\n\x18ReplayDeadLettersRequest\x12\x15\n\rknowledge_ids\x18\x01 \x03(\t\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\"-\n\x19ReplayDeadLettersResponse\x12\x10\n\x08replayed\x18\x01 \x01(\x03\"(\n\x13StartReindexRequest\x12\x11\n\tdocuments\x18\x01 \x01(\x08\"c\n\x14StartReindexResponse\x12\'\n\x05space\x18\x01 \x01(\x0b\x32\x18.kith.knowledge.v1.Space\x12\x0f\n\x07started\x18\x02 \x01(\x08\x12\x11\n\tdocuments\x18\x03 \x01(\x03\"$\n\x13WatchReindexRequest\x12\r\n\x05space\x18\x01 \x01(\t\"l\n\x14WatchReindexResponse\x12\'\n\x05space\x18\x01 \x01(\x0b\x32\x18.kith.knowledge.v1.Space\x12\x18\n\x10items_per_second\x18\x02 \x01(\x01\x12\x11\n\tcaught_up\x18\x03 \x01(\x08\"\x1f\n\x0e\x43utOverRequest\x12\r\n\x05space\x18\x01 \x01(\t\":\n\x0f\x43utOverResponse\x12\'\n\x05space\x18\x01 \x01(\x0b\x32\x18.kith.knowledge.v1.Space\"\x11\n\x0fRollBackRequest\";\n\x10RollBackResponse\x12\'\n\x05space\x18\x01 \x01(\x0b\x32\x18.kith.knowledge.v1.Space\"!\n\x10\x44ropSpaceRequest\x12\r\n\x05space\x18\x01 \x01(\t\"$\n\x11\x44ropSpaceResponse\x12\x0f\n\x07\x64ropped\x18\x01 \x01(\x08*\x8f\x01\n\nSpaceState\x12\x1b\n\x17SPACE_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SPACE_STATE_BUILDING\x10\x01\x12\x17\n\x13SPACE_STATE_SERVING\x10\x02\x12\x17\n\x13SPACE_STATE_STANDBY\x10\x03\x12\x18\n\x14SPACE_STATE_DROPPING\x10\x04\x32\x92\x06\n\x0cIndexService\x12\x65\n\x0eGetIndexStatus\x12(.kith.knowledge.v1.GetIndexStatusRequest\x1a).kith.knowledge.v1.GetIndexStatusResponse\x12h\n\x0fListDeadLetters\x12).kith.knowledge.v1.ListDeadLettersRequest\x1a*.kith.knowledge.v1.ListDeadLettersResponse\x12n\n\x11ReplayDeadLetters\x12+.kith.knowledge.v1.ReplayDeadLettersRequest\x1a,.kith.knowledge.v1.ReplayDeadLettersResponse\x12_\n\x0cStartReindex\x12&.kith.knowledge.v1.StartReindexRequest\x1a\'.kith.knowledge.v1.StartReindexResponse\x12\x61\n\x0cWatchReindex\x12&.kith.knowledge.v1.WatchReindexRequest\x1a\'.kith.knowledge.v1.WatchReindexResponse0\x01\x12P\n\x07\x43utOver\x12!.kith.knowledge.v1.CutOverRequest\x1a\".kith.knowledge.v1.CutOverResponse\x12S\n\x08RollBack\x12\".kith.knowledge.v1.RollBackRequest\x1a#.kith.knowledge.v1.RollBackResponse\x12V\n\tDropSpace\x12#.kith.knowledge.v1.DropSpaceRequest\x1a$.kith.knowledge.v1.DropSpaceResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'kith.knowledge.v1.index_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SPACESTATE']._serialized_start=1537
-  _globals['_SPACESTATE']._serialized_end=1680
+  _globals['_SPACESTATE']._serialized_start=1575
+  _globals['_SPACESTATE']._serialized_end=1718
   _globals['_SPACE']._serialized_start=94
   _globals['_SPACE']._serialized_end=352
   _globals['_GETINDEXSTATUSREQUEST']._serialized_start=354
@@ -51,25 +51,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_start=990
   _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_end=1035
   _globals['_STARTREINDEXREQUEST']._serialized_start=1037
-  _globals['_STARTREINDEXREQUEST']._serialized_end=1058
-  _globals['_STARTREINDEXRESPONSE']._serialized_start=1060
-  _globals['_STARTREINDEXRESPONSE']._serialized_end=1140
-  _globals['_WATCHREINDEXREQUEST']._serialized_start=1142
-  _globals['_WATCHREINDEXREQUEST']._serialized_end=1178
-  _globals['_WATCHREINDEXRESPONSE']._serialized_start=1180
-  _globals['_WATCHREINDEXRESPONSE']._serialized_end=1288
-  _globals['_CUTOVERREQUEST']._serialized_start=1290
-  _globals['_CUTOVERREQUEST']._serialized_end=1321
-  _globals['_CUTOVERRESPONSE']._serialized_start=1323
-  _globals['_CUTOVERRESPONSE']._serialized_end=1381
-  _globals['_ROLLBACKREQUEST']._serialized_start=1383
-  _globals['_ROLLBACKREQUEST']._serialized_end=1400
-  _globals['_ROLLBACKRESPONSE']._serialized_start=1402
-  _globals['_ROLLBACKRESPONSE']._serialized_end=1461
-  _globals['_DROPSPACEREQUEST']._serialized_start=1463
-  _globals['_DROPSPACEREQUEST']._serialized_end=1496
-  _globals['_DROPSPACERESPONSE']._serialized_start=1498
-  _globals['_DROPSPACERESPONSE']._serialized_end=1534
-  _globals['_INDEXSERVICE']._serialized_start=1683
-  _globals['_INDEXSERVICE']._serialized_end=2469
+  _globals['_STARTREINDEXREQUEST']._serialized_end=1077
+  _globals['_STARTREINDEXRESPONSE']._serialized_start=1079
+  _globals['_STARTREINDEXRESPONSE']._serialized_end=1178
+  _globals['_WATCHREINDEXREQUEST']._serialized_start=1180
+  _globals['_WATCHREINDEXREQUEST']._serialized_end=1216
+  _globals['_WATCHREINDEXRESPONSE']._serialized_start=1218
+  _globals['_WATCHREINDEXRESPONSE']._serialized_end=1326
+  _globals['_CUTOVERREQUEST']._serialized_start=1328
+  _globals['_CUTOVERREQUEST']._serialized_end=1359
+  _globals['_CUTOVERRESPONSE']._serialized_start=1361
+  _globals['_CUTOVERRESPONSE']._serialized_end=1419
+  _globals['_ROLLBACKREQUEST']._serialized_start=1421
+  _globals['_ROLLBACKREQUEST']._serialized_end=1438
+  _globals['_ROLLBACKRESPONSE']._serialized_start=1440
+  _globals['_ROLLBACKRESPONSE']._serialized_end=1499
+  _globals['_DROPSPACEREQUEST']._serialized_start=1501
+  _globals['_DROPSPACEREQUEST']._serialized_end=1534
+  _globals['_DROPSPACERESPONSE']._serialized_start=1536
+  _globals['_DROPSPACERESPONSE']._serialized_end=1572
+  _globals['_INDEXSERVICE']._serialized_start=1721
+  _globals['_INDEXSERVICE']._serialized_end=2507
 # @@protoc_insertion_point(module_scope)

@@ -335,12 +335,19 @@ class StartReindexRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    documents: _builtins.bool
+    """Have the documents read again whose pieces another chunker made than the configured one, in
+    place of building a space: each document's pieces give way to the new ones at once.
+    """
     def __init__(
         self,
+        *,
+        documents: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -354,21 +361,25 @@ class StartReindexResponse(_message.Message):
 
     SPACE_FIELD_NUMBER: _builtins.int
     STARTED_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
     started: _builtins.bool
     """Whether this call began it."""
+    documents: _builtins.int
+    """How many documents are read again."""
     @_builtins.property
     def space(self) -> Global___Space:
-        """The space that is being built."""
+        """The space that is being built; unset for `documents`."""
 
     def __init__(
         self,
         *,
         space: Global___Space | None = ...,
         started: _builtins.bool = ...,
+        documents: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["space", b"space"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["space", b"space", "started", b"started"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["documents", b"documents", "space", b"space", "started", b"started"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -408,7 +419,10 @@ class WatchReindexResponse(_message.Message):
     items_per_second: _builtins.float
     """Items per second lately."""
     caught_up: _builtins.bool
-    """Whether nothing was left when it was looked at: it may serve."""
+    """Whether all that was written before it was begun, or more than five seconds ago, is in it: it
+    may serve. What is
+    newer is pending then as it would be anyway.
+    """
     @_builtins.property
     def space(self) -> Global___Space:
         """How it stands, about once a second and at the end."""
@@ -545,7 +559,9 @@ class DropSpaceResponse(_message.Message):
 
     DROPPED_FIELD_NUMBER: _builtins.int
     dropped: _builtins.bool
-    """Whether this call removed it; false where it was being removed."""
+    """Whether this call began to remove it; false where it was being removed. Its vectors are gone
+    some moments later, when nobody writes there any more.
+    """
     def __init__(
         self,
         *,
