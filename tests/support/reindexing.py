@@ -17,7 +17,7 @@ from knowledge_svc.__main__ import assemble
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.backends import Backends
 from knowledge_svc.domain.items import space_of
-from knowledge_svc.indexer import Pace
+from knowledge_svc.pace import Pace
 from knowledge_svc.ports.items import Embedder, VectorIndex
 from svckit.stores import Store
 from tests.support.blobs import blobs_of
