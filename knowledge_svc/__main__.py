@@ -8,6 +8,7 @@ import uvloop
 
 from kith.knowledge.v1 import knowledge_service_pb2, knowledge_service_pb2_grpc
 from knowledge_svc.adapters.queue import SqlIndexQueue
+from knowledge_svc.adapters.sql_erasing import SqlErasureStore, SqlExportStore
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.sql_searching import SqlSearchStore
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
@@ -15,10 +16,13 @@ from knowledge_svc.backends import Backends, open_backends
 from knowledge_svc.domain import DOMAIN
 from knowledge_svc.domain.backends import Misconfigured
 from knowledge_svc.domain.items import space_of
+from knowledge_svc.erasing import Erasing
+from knowledge_svc.exporting import Exporting
 from knowledge_svc.indexer import Indexer, Pace
 from knowledge_svc.ingest import Ingest
 from knowledge_svc.reranking import Reranking
 from knowledge_svc.search import Search
+from knowledge_svc.servicers.erasing import Erasure
 from knowledge_svc.servicers.items import Items
 from knowledge_svc.settings import Settings
 from svckit import logs, serve, settings
@@ -43,12 +47,16 @@ def assemble(store: Store, backends: Backends, pace: Pace | None = None) -> serv
         SqlSearchStore(store.functions), queue, index, embedder, local, space,
         indexer.progressed, Reranking(backends.reranker),
     )  # fmt: skip
+    erasure = Erasure(
+        Erasing(SqlErasureStore(store.functions), items, index, backends.blobs),
+        Exporting(SqlExportStore(store.functions), backends.blobs),
+    )
     # Of each service of the contract: what registers it, its base, the parts that answer it.
     contract = [
         (
             knowledge_service_pb2_grpc.add_KnowledgeServiceServicer_to_server,
             knowledge_service_pb2_grpc.KnowledgeServiceServicer,
-            [Items(items, ingest, search)],
+            [Items(items, ingest, search), erasure],
         ),
     ]
 
