@@ -17,6 +17,7 @@ REFUSED = Counter("kith_http_refused_total", "Requests refused at a bound, by cl
 MESSAGES_BATCH = "/v1/messages:batch"
 EVENTS_BATCH = "/v1/events:batch"
 _LOG = re.compile(r"/v1/(?:events|persons/[^/]+/timeline)(/stream)?")
+_EXPORT = re.compile(r"/v1/persons/[^/]+/export")
 _WAITS = re.compile(rb"(?:^|&)wait=")
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
@@ -42,6 +43,8 @@ class Limits:
         self._batch = _Class("batch", settings.most_batches, settings.batch_bytes, seconds)
         # A stream goes on for as long as it likes; its lines are bounded where they are read.
         self._stream = _Class("stream", settings.most_streams, None, None)
+        # An export takes as long as its client does.
+        self._export = _Class("export", settings.most_exports, settings.request_bytes, None)
         # Whoever follows the log stays for as long as they like, and costs little meanwhile.
         self._follower = _Class("follower", settings.most_followers, settings.request_bytes, None)
 
@@ -79,6 +82,8 @@ class Limits:
         if scope["method"] == "GET" and (log := _LOG.fullmatch(path)):
             is_long = log[1] or _WAITS.search(scope["query_string"])
             return self._follower if is_long else self._single
+        if scope["method"] == "GET" and _EXPORT.fullmatch(path):
+            return self._export
         if path == MESSAGES_BATCH and is_ndjson(
             headers.get(b"content-type", b"").decode("latin-1")
         ):
