@@ -11,7 +11,9 @@ import typer
 
 from kithctl import schema
 from kithctl.demo.command import demo
+from kithctl.erasing.command import erase
 from kithctl.events.command import app as events
+from kithctl.exporting.command import export
 from kithctl.failure import Failure
 from kithctl.importing.command import import_
 from kithctl.stack import Plan
@@ -84,6 +86,8 @@ app.command("import")(import_)
 app.command("demo")(demo)
 app.add_typer(events)
 app.command("tail")(tail)
+app.command("erase")(erase)
+app.command("export")(export)
 
 
 def main() -> None:

@@ -151,27 +151,28 @@ END $$;
 
 -- Deletes some of the memories of erased subjects, with their versions; whether there are more.
 CREATE FUNCTION knowledge.erase_memories(subject_ids text[], most integer) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = '' SET plan_cache_mode = 'force_custom_plan' AS $$
 #variable_conflict use_column
 DECLARE
     subjects uuid[] := knowledge.hold_erased(erase_memories.subject_ids);
+    doomed uuid[];
     counts jsonb;
 BEGIN
-    WITH chosen AS (
-        SELECT v.memory_id, v.version FROM knowledge.memory_versions v
-        WHERE v.person_id = ANY (subjects)
-        ORDER BY v.memory_id, v.version LIMIT erase_memories.most FOR UPDATE
-    ), versions AS (
-        DELETE FROM knowledge.memory_versions v USING chosen c
-        WHERE v.memory_id = c.memory_id AND v.version = c.version
-        RETURNING v.person_id
-    ), doomed AS (
+    -- First whatever is found first, then locked in order.
+    doomed := ARRAY(
         SELECT m.memory_id FROM knowledge.memories m
-        WHERE m.person_id = ANY (subjects)
-        ORDER BY m.memory_id LIMIT erase_memories.most FOR UPDATE
+        WHERE m.person_id = ANY (subjects) LIMIT erase_memories.most);
+    PERFORM FROM knowledge.memories m
+    WHERE m.memory_id = ANY (doomed) ORDER BY m.memory_id FOR UPDATE;
+    WITH versions AS (
+        DELETE FROM knowledge.memory_versions v
+        WHERE v.ctid = ANY (ARRAY(
+            SELECT c.ctid FROM knowledge.memory_versions c
+            WHERE c.person_id = ANY (subjects) LIMIT erase_memories.most))
+        RETURNING v.person_id
     ), memories AS (
-        DELETE FROM knowledge.memories m USING doomed d
-        WHERE m.memory_id = d.memory_id
+        DELETE FROM knowledge.memories m WHERE m.memory_id = ANY (doomed)
         RETURNING m.person_id
     )
     SELECT jsonb_agg(jsonb_build_object(
