@@ -183,8 +183,7 @@ class GoingOn:
             while True:
                 tracing.enter(replace(tracing.new(), is_background=True))
                 try:
-                    await self.once()
-                    pause = 0.0
+                    pause = FIRST_PAUSE if await self.once() else 0.0
                 except SETBACKS as error:
                     if not pause:
                         log.warning("erasures wait", why=str(error))
@@ -199,18 +198,19 @@ class GoingOn:
                 async with asyncio.timeout(RELEASE_SECONDS):
                     await self._release()
 
-    async def once(self) -> None:
-        """Do what can be done of every unfinished erasure; raises what stood in the way last."""
+    async def once(self) -> bool:
+        """Do what can be done of every unfinished erasure; raises what stood in the way last.
+
+        Answers whether some are left to their own requests for now.
+        """
         found = await self._unfinished()
         UNFINISHED.set(len(found))
         before = datetime.now(UTC) - self._grace
+        ripe = [erasure for erasure in found if erasure.started_at.ToDatetime(UTC) <= before]
         setback: Exception | None = None
-        for erasure in found:
-            if erasure.started_at.ToDatetime(UTC) > before:
-                setback = setback or StillThere("an erasure is left to its own request for now")
-                continue
+        for erasure in ripe:
             if not await self._hold():
-                return
+                return False
             try:
                 await self._erasing.go_on(erasure)
                 UNFINISHED.dec()
@@ -220,6 +220,7 @@ class GoingOn:
                 setback = error
         if setback is not None:
             raise setback
+        return len(ripe) < len(found)
 
     async def _unfinished(self) -> list[erasure_pb2.Erasure]:
         identity = self._clients.identity

@@ -149,6 +149,27 @@ async def test_what_a_service_that_is_away_holds_up_is_finished_when_it_is_back(
     assert await traces_of(database, "Rhubarb") == []
 
 
+async def test_nothing_about_somebody_changes_while_they_are_erased(
+    stack: Stack, gateway: httpx.AsyncClient
+):
+    said = await spoken(gateway)
+    person = said["person_id"]
+    await stack.stop("event")
+    await deleted(gateway, person, 202)
+    await stack.start("event")
+
+    patched = await gateway.patch(f"/v1/persons/{person}", json={"metadata": {"a": 1}})
+    linked = await gateway.post(f"/v1/persons/{person}/links",
+                                json={"platform": "x", "platform_id": "ada"})  # fmt: skip
+    written = await sent(gateway, a_message())
+    finished_by_repeating = await deleted(gateway, person)
+
+    for answer in (patched, linked):
+        assert (answer.status_code, answer.json()["reason"]) == (409, "PERSON_ERASING")
+    assert written["person_id"] != person
+    assert finished_by_repeating["state"] == "succeeded"
+
+
 async def test_without_identity_nothing_begins(stack: Stack, gateway: httpx.AsyncClient):
     person = (await spoken(gateway))["person_id"]
     await stack.stop("identity")
