@@ -211,8 +211,9 @@ BEGIN
         FROM knowledge.documents d
         WHERE (d.subject_id = ANY (subjects)
                OR d.subject_id IS NULL AND d.person_id = ANY (subjects))
-          AND (d.state NOT IN ('storing', 'deleting') OR d.lease_owner IS NULL
-               OR d.lease_owner = erase_documents.owner OR d.next_attempt_at <= now())
+          AND (d.state NOT IN ('storing', 'deleting') OR d.next_attempt_at <= now()
+               OR d.lease_owner = erase_documents.owner
+               OR d.state = 'deleting' AND d.lease_owner IS NULL)
         ORDER BY d.document_id LIMIT erase_documents.most FOR UPDATE
     ), taken AS (
         UPDATE knowledge.documents d

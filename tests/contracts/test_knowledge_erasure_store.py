@@ -239,8 +239,9 @@ async def test_documents_are_hidden_then_forgotten_by_whoever_took_them(store, e
     assert await take_documents(store) == type(doomed)([], 0)
 
 
-async def test_an_upload_that_is_under_way_is_waited_for(store, database, admin):
-    document = await a_document(database, LINK, state="storing", lease_owner="uploader")
+@pytest.mark.parametrize("owner", ["uploader", None])
+async def test_an_upload_that_is_under_way_is_waited_for(store, database, admin, owner):
+    document = await a_document(database, LINK, state="storing", lease_owner=owner)
     await admin.execute(f"UPDATE knowledge.documents SET next_attempt_at = {LEASED}")
     await store.close(ANNS)
 
