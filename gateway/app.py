@@ -1,7 +1,7 @@
 """Assembles the gateway: services, flows, routes, and what surrounds them."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import metadata
@@ -13,10 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
-from gateway import errors, openapi
+from gateway import errors, openapi, rendering
 from gateway.clients import Clients, connected
 from gateway.flows.catch_up import CatchUp
 from gateway.flows.context import Contexts
+from gateway.flows.erasing import Erasing, GoingOn
+from gateway.flows.exporting import Exporting
 from gateway.flows.following import Following
 from gateway.flows.gathering import Gathering
 from gateway.flows.keeping import Keeping
@@ -36,7 +38,9 @@ from gateway.middleware.observe import Observe
 from gateway.routes import (
     consent,
     context,
+    erasures,
     events,
+    exports,
     groups,
     index,
     integrity,
@@ -57,6 +61,8 @@ from gateway.settings import Settings
 
 # A search waits for writes to be indexed; what is left of the request's time is to answer.
 SEARCH_SHARE = 0.6
+# An erasure that takes longer is answered as it stands, and goes on.
+ERASURE_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -89,12 +95,18 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         )  # fmt: skip
         searching = Searching(clients, default, settings.request_seconds * SEARCH_SHARE)
         following = Following(clients, settings.expand_seconds)
+        erasing = Erasing(clients)
         health, live = Health(clients.channels), Live()
 
         app = _new_app()
         register.add(app, clients, registrations)
         messages.add(app, process, settings.request_seconds)
         _add_identity(app, clients, registrations)
+        erasures.add(
+            app, clients, erasing, rendering.caveats(settings.backends),
+            settings.request_seconds * ERASURE_SHARE,
+        )  # fmt: skip
+        exports.add(app, Exporting(clients), live)
         # Before the events, one of which might be called `stream`.
         streams.add(app, following, live)
         events.add(app, clients, LogEvents(clients), Reading(clients, following), live)
@@ -109,7 +121,10 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         system.add(app, health, settings.backends)
         openapi.install(app)
 
-        async with _catching_up(settings, clients, registrations, knowing):
+        async with (
+            _catching_up(settings, clients, registrations, knowing),
+            _going_on(settings, clients, erasing),
+        ):
             yield Gateway(_surrounded(app, settings), health, live)
             await registrations.drain()
 
@@ -157,15 +172,34 @@ def _surrounded(app: ASGIApp, settings: Settings) -> ASGIApp:
 async def _catching_up(
     settings: Settings, clients: Clients, registrations: Registrations, knowing: Knowing
 ) -> AsyncIterator[None]:
-    if not settings.catch_up:
-        yield
-        return
     reader = CatchUp(
         clients, registrations, knowing,
         grace=settings.catch_up_grace_seconds, poll=settings.catch_up_poll_seconds,
         lease=settings.catch_up_lease_seconds,
     )  # fmt: skip
-    task = asyncio.create_task(reader.run(), name="catch-up")
+    async with _in_background(reader.run, "catch-up", is_on=settings.catch_up):
+        yield
+
+
+@asynccontextmanager
+async def _going_on(settings: Settings, clients: Clients, erasing: Erasing) -> AsyncIterator[None]:
+    worker = GoingOn(
+        clients, erasing,
+        grace=settings.catch_up_grace_seconds, poll=settings.erasure_poll_seconds,
+        lease=settings.catch_up_lease_seconds,
+    )  # fmt: skip
+    async with _in_background(worker.run, "erasures", is_on=settings.catch_up):
+        yield
+
+
+@asynccontextmanager
+async def _in_background(
+    work: Callable[[], Coroutine[Any, Any, None]], name: str, *, is_on: bool
+) -> AsyncIterator[None]:
+    if not is_on:
+        yield
+        return
+    task = asyncio.create_task(work(), name=name)
     try:
         yield
     finally:

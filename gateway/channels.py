@@ -4,7 +4,7 @@ What a service answers comes back as the exception that it raised; see `answer_e
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import grpc
@@ -93,6 +93,20 @@ class Answers(Generic[Response]):
 
         Raises what the service raised, and Unavailable where it ends the stream.
         """
+        answer = await self._read(seconds)
+        if answer is grpc.aio.EOF:
+            raise unreachable(self._service)
+        return cast(Response | None, answer)
+
+    async def each(self, seconds: float) -> AsyncIterator[Response]:
+        """All answers of a stream that ends; raises TimeoutError where one takes longer."""
+        while (answer := await self._read(seconds)) is not grpc.aio.EOF:
+            if answer is None:
+                raise TimeoutError(f"the {self._service} service did not go on in time")
+            yield answer
+
+    async def _read(self, seconds: float | None) -> Any:
+        """The next answer, EOF at the end, None if it does not come in time."""
         if self._reading is None:
             # In a task of its own: to stop waiting for a read would cancel the call.
             self._reading = asyncio.ensure_future(self._call.read())
@@ -101,12 +115,9 @@ class Answers(Generic[Response]):
             return None
         reading, self._reading = self._reading, None
         try:
-            answer = reading.result()
+            return reading.result()
         except grpc.aio.AioRpcError as error:
             raise _raised(error, self._service) from None
-        if answer is grpc.aio.EOF:
-            raise unreachable(self._service)
-        return cast(Response, answer)
 
     def close(self) -> None:
         """Cancel the call."""

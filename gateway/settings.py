@@ -54,6 +54,8 @@ class Settings(ProcessSettings):
     most_requests: int = Field(default=1024, gt=0)
     most_batches: int = Field(default=16, gt=0)
     most_streams: int = Field(default=16, gt=0)
+    # How many people may be exported at once.
+    most_exports: int = Field(default=8, gt=0)
     # How many clients may follow the log at once, by event streams and long polls.
     most_followers: int = Field(default=1000, gt=0)
     # How large a body may be: of a single request, and of a JSON batch.
@@ -67,6 +69,9 @@ class Settings(ProcessSettings):
     # How old an event is before the reader concludes that its flow will not finish it.
     catch_up_grace_seconds: float = Field(default=5.0, ge=0)
     catch_up_poll_seconds: float = Field(default=2.0, gt=0)
+
+    # How soon erasures that another gateway has left over are noticed, where catching up is on.
+    erasure_poll_seconds: float = Field(default=5.0, gt=0)
 
     # Only to tell, on /healthz, which backends this environment chooses; the services choose by
     # the same variables.

@@ -11,7 +11,9 @@ import typer
 
 from kithctl import schema
 from kithctl.demo.command import demo
+from kithctl.erasing.command import erase
 from kithctl.events.command import app as events
+from kithctl.exporting.command import export
 from kithctl.failure import Failure
 from kithctl.importing.command import import_
 from kithctl.integrity.command import ground_truth, repair, verify
@@ -90,6 +92,8 @@ app.command("tail")(tail)
 app.command("verify")(verify)
 app.command("repair")(repair)
 app.command("ground-truth")(ground_truth)
+app.command("erase")(erase)
+app.command("export")(export)
 
 
 def main() -> None:

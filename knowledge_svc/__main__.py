@@ -19,6 +19,7 @@ from kith.knowledge.v1 import (
 )
 from knowledge_svc.accesses import Accesses
 from knowledge_svc.adapters.queue import SqlIndexQueue
+from knowledge_svc.adapters.sql_erasing import SqlErasureStore, SqlExportStore
 from knowledge_svc.adapters.sql_integrity import SqlIntegrityStore
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.sql_letters import SqlLetterStore
@@ -33,6 +34,8 @@ from knowledge_svc.domain import DOMAIN
 from knowledge_svc.domain.backends import Misconfigured
 from knowledge_svc.domain.integrity import Care
 from knowledge_svc.domain.items import Space, SpaceMismatch
+from knowledge_svc.erasing import Erasing
+from knowledge_svc.exporting import Exporting
 from knowledge_svc.ground_truth import GroundTruth
 from knowledge_svc.indexer import Indexer
 from knowledge_svc.ingest import Ingest
@@ -44,6 +47,7 @@ from knowledge_svc.remembering import Remembering
 from knowledge_svc.repair import Repairs
 from knowledge_svc.reranking import Reranking
 from knowledge_svc.search import Search
+from knowledge_svc.servicers.erasing import Erasure
 from knowledge_svc.servicers.index import DeadLetters
 from knowledge_svc.servicers.integrity import Integrity
 from knowledge_svc.servicers.items import Items
@@ -97,12 +101,16 @@ def assemble(
     remembering = Remembering(memories, keeper.wake)
     accesses = Accesses(memories)
     reindexing = Reindexing(spaces, space_store, keeper, chunker)
+    erasure = Erasure(
+        Erasing(SqlErasureStore(store.functions), items, index, backends.blobs),
+        Exporting(SqlExportStore(store.functions), backends.blobs),
+    )
     # Of each service of the contract: what registers it, its base, the parts that answer it.
     contract: list[tuple[Any, Any, list[Any]]] = [
         (
             knowledge_service_pb2_grpc.add_KnowledgeServiceServicer_to_server,
             knowledge_service_pb2_grpc.KnowledgeServiceServicer,
-            [Items(items, ingest, search), Shelves(shelves)],
+            [Items(items, ingest, search), Shelves(shelves), erasure],
         ),
         (
             index_service_pb2_grpc.add_IndexServiceServicer_to_server,

@@ -44,6 +44,9 @@ SEARCH_SECONDS = Histogram(
 DEGRADED = Counter(
     "kith_knowledge_search_degraded_total", "Searches that had to do without meaning."
 )
+ERASED = Counter(
+    "kith_knowledge_erased_total", "Items and documents taken away with their subjects.", ["kind"]
+)
 BACKEND_SECONDS = Histogram(
     "kith_knowledge_backend_seconds",
     "Time of a request to a hosted backend, by what came of it: ok, throttled, unavailable, "

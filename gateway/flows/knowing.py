@@ -77,6 +77,8 @@ class Knowing:
         outcome: knowledge_service_pb2.StoreKnowledgeResponse | BaseException,
     ) -> KnowledgeAnswer:
         if isinstance(outcome, BaseException):
+            if getattr(outcome, "reason", "") == "SUBJECT_ERASED":
+                return skipped("gone")
             if errors.is_about_data(outcome):
                 # The log has the message; trying again would change nothing.
                 log.error("knowledge was refused", event_id=event.event_id, exc_info=outcome)

@@ -20,6 +20,7 @@ _LOG = re.compile(r"/v1/(?:events|persons/[^/]+/timeline)(/stream)?")
 _WALK = re.compile(r"/v1/integrity/(?:verify|repair)")
 # Each walk reads through all that is known.
 _MOST_WALKS = 4
+_EXPORT = re.compile(r"/v1/persons/[^/]+/export")
 _WAITS = re.compile(rb"(?:^|&)wait=")
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
@@ -45,6 +46,8 @@ class Limits:
         self._batch = _Class("batch", settings.most_batches, settings.batch_bytes, seconds)
         # A stream goes on for as long as it likes; its lines are bounded where they are read.
         self._stream = _Class("stream", settings.most_streams, None, None)
+        # An export takes as long as its client does.
+        self._export = _Class("export", settings.most_exports, settings.request_bytes, None)
         # Whoever follows the log stays for as long as they like, and costs little meanwhile.
         self._follower = _Class("follower", settings.most_followers, settings.request_bytes, None)
         self._walk = _Class("walk", _MOST_WALKS, settings.request_bytes, None)
@@ -85,6 +88,8 @@ class Limits:
             return self._follower if is_long else self._single
         if _WALK.fullmatch(path):
             return self._walk
+        if scope["method"] == "GET" and _EXPORT.fullmatch(path):
+            return self._export
         if path == MESSAGES_BATCH and is_ndjson(
             headers.get(b"content-type", b"").decode("latin-1")
         ):

@@ -1,5 +1,6 @@
 """Messages of the services as the answers of the gateway; it knows nothing of HTTP."""
 
+from gateway.rendering.erasures import caveats, erasure
 from gateway.rendering.events import count, event, logged
 from gateway.rendering.groups import group, member
 from gateway.rendering.index import space
@@ -19,9 +20,11 @@ from gateway.rendering.projections import projection, projection_value
 from gateway.rendering.sessions import session
 
 __all__ = [
+    "caveats",
     "consent",
     "consent_change",
     "count",
+    "erasure",
     "event",
     "group",
     "hit",

@@ -114,6 +114,10 @@ class Gateway:
         headers = {"Content-Type": "application/json"}
         return self._call(lambda: self._http.post(path, content=content, headers=headers))
 
+    def delete(self, path: str) -> Any:
+        """The JSON that a DELETE answers; raises Refused or Unreachable."""
+        return self._call(lambda: self._http.delete(path))
+
     @contextmanager
     def stream(self, path: str, query: dict[str, Any]) -> Iterator[httpx.Response]:
         """An answer as it comes, once and without tries; raises Refused, httpx.TransportError."""

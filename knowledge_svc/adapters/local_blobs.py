@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from heapq import nsmallest
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -60,6 +61,9 @@ class LocalBlobs:
         blobs = await self._in_thread(self._page, after or "", limit)
         return BlobPage(blobs, blobs[-1].key if len(blobs) == limit else None)
 
+    async def owned(self, owners: Sequence[str], *, limit: int) -> Sequence[str]:
+        return await self._in_thread(lambda: [*islice(self._owned(owners), limit)])
+
     async def url(self, key: str, *, filename: str, seconds: int) -> str | None:
         return None
 
@@ -104,12 +108,22 @@ class LocalBlobs:
         stats = (_stat(self._path(key), key) for key in keys)
         return [blob for blob in stats if blob is not None]
 
+    def _owned(self, owners: Sequence[str]) -> Iterator[str]:
+        namespaces = [each.name for each in self._folder.iterdir()] if self._folder.is_dir() else []
+        for namespace in namespaces:
+            for owner in owners:
+                yield from self._files(self._path(f"{namespace}/{owner}"))
+
     def _keys(self) -> Iterator[str]:
-        for folder, _, names in os.walk(self._folder):
+        for key in self._files(self._folder):
+            if not key.rpartition("/")[2].startswith(_UNFINISHED):
+                yield key
+
+    def _files(self, below: Path) -> Iterator[str]:
+        for folder, _, names in os.walk(below):
             prefix = Path(folder).relative_to(self._folder).as_posix()
             for name in names:
-                if not name.startswith(_UNFINISHED):
-                    yield name if prefix == "." else f"{prefix}/{name}"
+                yield name if prefix == "." else f"{prefix}/{name}"
 
     async def _in_thread(self, work: Callable[..., T], *arguments: Any) -> T:
         try:

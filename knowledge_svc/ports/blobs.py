@@ -36,6 +36,15 @@ class BlobStore(Protocol):
         """All files in order of key, from `BlobPage.after` of the page before on."""
         ...
 
+    async def owned(self, owners: Sequence[str], *, limit: int) -> Sequence[str]:
+        """Up to `limit` keys that have one of the owners for their second word, in no order.
+
+        Keys are `namespace/owner/document_id/filename`. What a crash left half done is among
+        them, where the store shows it: all of it can be deleted. (A bucket lists its namespaces,
+        then what is below each `namespace/owner/`.)
+        """
+        ...
+
     async def url(self, key: str, *, filename: str, seconds: int) -> str | None:
         """A URL that serves the file for a while; None where the store has none to give."""
         ...

@@ -73,6 +73,8 @@ async def test_all_routes_are_described(document: dict[str, Any]):
         "post /v1/register", "get /v1/resolve", "post /v1/messages", "post /v1/messages:batch",
         "post /v1/persons", "get /v1/persons",
         "get /v1/persons/{person_id}", "patch /v1/persons/{person_id}",
+        "delete /v1/persons/{person_id}", "get /v1/persons/{person_id}/export",
+        "get /v1/erasures", "get /v1/erasures/{erasure_id}",
         "get /v1/persons/{person_id}/links", "post /v1/persons/{person_id}/links",
         "delete /v1/persons/{person_id}/links/{link_id}",
         "post /v1/persons/{person_id}/links/verifications",

@@ -50,6 +50,7 @@ QUICK: dict[str, Any] = {
     "catch_up": False,
     "catch_up_grace_seconds": 0.0,
     "catch_up_poll_seconds": 0.02,
+    "erasure_poll_seconds": 0.05,
 }
 
 

@@ -729,7 +729,9 @@ class ExportSubjectsResponse(_message.Message):
     """The next bytes of the file of the document before, at most 256 KiB."""
     @_builtins.property
     def item(self) -> _knowledge_pb2.Knowledge:
-        """An item; pieces of documents are left out, since the file has them."""
+        """An item that stands for itself: pieces of documents are left out, since the file has
+        them, and what memories are found by.
+        """
 
     @_builtins.property
     def memory(self) -> _memory_pb2.Memory:

@@ -170,7 +170,8 @@ class KnowledgeServiceServicer:
 
     def CountSubjects(self, request, context):
         """CountSubjects counts what is left of subjects in each of the three stores: an
-        independent look after an erasure, at the stores themselves.
+        independent look after an erasure, at the stores themselves. Vectors and files are
+        counted up to 10,000.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,7 +179,8 @@ class KnowledgeServiceServicer:
 
     def ExportSubjects(self, request, context):
         """ExportSubjects answers everything that is kept of subjects: items, memories with their
-        history, documents with their files.
+        history, documents with their files; a file that is not there has no bytes. What is
+        written meanwhile may be part of it or not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

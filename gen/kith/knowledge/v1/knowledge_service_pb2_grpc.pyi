@@ -67,11 +67,13 @@ class KnowledgeServiceStub:
     """
     CountSubjects: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.CountSubjectsRequest, _knowledge_service_pb2.CountSubjectsResponse]
     """CountSubjects counts what is left of subjects in each of the three stores: an
-    independent look after an erasure, at the stores themselves.
+    independent look after an erasure, at the stores themselves. Vectors and files are
+    counted up to 10,000.
     """
     ExportSubjects: _grpc.UnaryStreamMultiCallable[_knowledge_service_pb2.ExportSubjectsRequest, _knowledge_service_pb2.ExportSubjectsResponse]
     """ExportSubjects answers everything that is kept of subjects: items, memories with their
-    history, documents with their files.
+    history, documents with their files; a file that is not there has no bytes. What is
+    written meanwhile may be part of it or not.
     """
     FindMissing: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.FindMissingRequest, _knowledge_service_pb2.FindMissingResponse]
     """FindMissing tells which ids are neither stored nor deleted."""
@@ -117,11 +119,13 @@ class KnowledgeServiceAsyncStub(KnowledgeServiceStub):
     """
     CountSubjects: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.CountSubjectsRequest, _knowledge_service_pb2.CountSubjectsResponse]  # type: ignore[assignment]
     """CountSubjects counts what is left of subjects in each of the three stores: an
-    independent look after an erasure, at the stores themselves.
+    independent look after an erasure, at the stores themselves. Vectors and files are
+    counted up to 10,000.
     """
     ExportSubjects: _aio.UnaryStreamMultiCallable[_knowledge_service_pb2.ExportSubjectsRequest, _knowledge_service_pb2.ExportSubjectsResponse]  # type: ignore[assignment]
     """ExportSubjects answers everything that is kept of subjects: items, memories with their
-    history, documents with their files.
+    history, documents with their files; a file that is not there has no bytes. What is
+    written meanwhile may be part of it or not.
     """
     FindMissing: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.FindMissingRequest, _knowledge_service_pb2.FindMissingResponse]  # type: ignore[assignment]
     """FindMissing tells which ids are neither stored nor deleted."""
@@ -218,7 +222,8 @@ class KnowledgeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_knowledge_service_pb2.CountSubjectsResponse, _abc.Awaitable[_knowledge_service_pb2.CountSubjectsResponse]]:
         """CountSubjects counts what is left of subjects in each of the three stores: an
-        independent look after an erasure, at the stores themselves.
+        independent look after an erasure, at the stores themselves. Vectors and files are
+        counted up to 10,000.
         """
 
     @_abc_1.abstractmethod
@@ -228,7 +233,8 @@ class KnowledgeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_knowledge_service_pb2.ExportSubjectsResponse], _abc.AsyncIterator[_knowledge_service_pb2.ExportSubjectsResponse]]:
         """ExportSubjects answers everything that is kept of subjects: items, memories with their
-        history, documents with their files.
+        history, documents with their files; a file that is not there has no bytes. What is
+        written meanwhile may be part of it or not.
         """
 
     @_abc_1.abstractmethod

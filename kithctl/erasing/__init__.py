@@ -1,0 +1,1 @@
+"""`kith erase`: a person from everywhere, and the receipt."""

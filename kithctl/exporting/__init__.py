@@ -1,0 +1,1 @@
+"""`kith export`: everything that is held about a person, as one file."""
