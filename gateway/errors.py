@@ -36,6 +36,7 @@ STATUSES: dict[type[BaseException], int] = {
     errors.FailedPrecondition: 409,
     errors.ResourceExhausted: 429,
     errors.Unavailable: 503,
+    errors.DataLoss: 500,
     TimeoutError: 504,
 }
 
