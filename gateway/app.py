@@ -31,6 +31,7 @@ from gateway.middleware.limits import Limits
 from gateway.middleware.observe import Observe
 from gateway.routes import (
     consent,
+    documents,
     events,
     groups,
     links,
@@ -91,6 +92,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         events.add(app, clients, LogEvents(clients), Reading(clients, following), live)
         projections.add(app, clients)
         search.add(app, searching)
+        documents.add(app, clients, default)
         system.add(app, health, settings.backends)
         openapi.install(app)
 

@@ -56,6 +56,9 @@ class Settings(ProcessSettings):
     most_streams: int = Field(default=16, gt=0)
     # How many clients may follow the log at once, by event streams and long polls.
     most_followers: int = Field(default=1000, gt=0)
+    # How many files may be on their way in or out at once, and for how long each.
+    most_transfers: int = Field(default=64, gt=0)
+    transfer_seconds: float = Field(default=300.0, gt=0)
     # How large a body may be: of a single request, and of a JSON batch.
     request_bytes: int = Field(default=1 << 20, gt=0)
     batch_bytes: int = Field(default=16 << 20, gt=0)

@@ -8,12 +8,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.channels import Channel
+from gateway.clients.documents import Documents
 from gateway.clients.events import MOST_EVENTS, Events
 from gateway.clients.identity import MOST_IDS, Identity
 from gateway.clients.knowledge import Knowledge
 from gateway.settings import Settings
 
-__all__ = ["MOST_EVENTS", "MOST_IDS", "Clients", "Events", "Identity", "Knowledge", "connected"]
+__all__ = [
+    "MOST_EVENTS", "MOST_IDS", "Clients", "Documents", "Events", "Identity", "Knowledge",
+    "connected",
+]  # fmt: skip
 
 # The repeat of one of these that succeeded would be answered as a conflict, or would count as
 # one more try.
@@ -41,11 +45,12 @@ class Clients:
         self.knowledge = Knowledge(
             Channel(
                 "knowledge", settings.knowledge_address, token,
-                ["kith.knowledge.v1.KnowledgeService"],
+                ["kith.knowledge.v1.KnowledgeService", "kith.knowledge.v1.DocumentService"],
             ),
             seconds,
             settings.knowledge_seconds,
         )  # fmt: skip
+        self.documents = Documents(self.knowledge.channel, seconds, settings.transfer_seconds)
 
     @property
     def channels(self) -> Sequence[Channel]:

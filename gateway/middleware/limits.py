@@ -17,6 +17,10 @@ REFUSED = Counter("kith_http_refused_total", "Requests refused at a bound, by cl
 MESSAGES_BATCH = "/v1/messages:batch"
 EVENTS_BATCH = "/v1/events:batch"
 _LOG = re.compile(r"/v1/(?:events|persons/[^/]+/timeline)(/stream)?")
+DOCUMENTS = "/v1/documents"
+_CONTENT = re.compile(rf"{DOCUMENTS}/[^/]+/content")
+# A file of the largest size, and the form around it.
+UPLOAD_BYTES = (50 << 20) + (128 << 10)
 _WAITS = re.compile(rb"(?:^|&)wait=")
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
@@ -42,6 +46,10 @@ class Limits:
         self._batch = _Class("batch", settings.most_batches, settings.batch_bytes, seconds)
         # A stream goes on for as long as it likes; its lines are bounded where they are read.
         self._stream = _Class("stream", settings.most_streams, None, None)
+        # Files take as long as the line does.
+        self._transfer = _Class(
+            "transfer", settings.most_transfers, UPLOAD_BYTES, settings.transfer_seconds
+        )
         # Whoever follows the log stays for as long as they like, and costs little meanwhile.
         self._follower = _Class("follower", settings.most_followers, settings.request_bytes, None)
 
@@ -79,6 +87,8 @@ class Limits:
         if scope["method"] == "GET" and (log := _LOG.fullmatch(path)):
             is_long = log[1] or _WAITS.search(scope["query_string"])
             return self._follower if is_long else self._single
+        if (path == DOCUMENTS and scope["method"] == "POST") or _CONTENT.fullmatch(path):
+            return self._transfer
         if path == MESSAGES_BATCH and is_ndjson(
             headers.get(b"content-type", b"").decode("latin-1")
         ):

@@ -92,6 +92,9 @@ async def test_all_routes_are_described(document: dict[str, Any]):
         "post /v1/projections", "get /v1/projections", "get /v1/projections/{name}",
         "delete /v1/projections/{name}", "get /v1/persons/{person_id}/projections/{name}",
         "get /v1/persons/{person_id}/timeline", "post /v1/search",
+        "post /v1/documents", "get /v1/documents", "get /v1/documents/{document_id}",
+        "delete /v1/documents/{document_id}", "get /v1/documents/{document_id}/content",
+        "get /v1/documents/{document_id}/url", "post /v1/documents/{document_id}/extract",
         "get /healthz", "get /readyz", "get /v1/status", "get /metrics",
     }  # fmt: skip
     for name, operation in operations(document):
