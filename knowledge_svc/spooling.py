@@ -84,8 +84,9 @@ class Spool:
             raise ResourceExhausted("too many files are on their way at once")
         self._open += 1
         try:
+            # Not in a thread: whoever is cancelled meanwhile would leave it behind.
             with _translated():
-                file = await asyncio.to_thread(self._new)
+                file = self._new()
             spooled = Spooled(Path(file.name), file)
             try:
                 yield spooled

@@ -121,13 +121,15 @@ async def _main() -> None:
     from knowledge_svc.settings import Settings
     from svckit import serve, settings
     from svckit.stores import open_store
+    from tests.support.extractor import SentenceExtractor
     from tests.support.knowledge import QUICK
 
     chosen = settings.load(Settings, "knowledge")
     async with open_store(chosen, "knowledge_svc", "knowledge") as opened:
         functions: Any = Mortal("sql", opened.functions)
         store = replace(opened, functions=functions)
-        async with open_backends(chosen, store) as backends:
+        async with open_backends(chosen, store) as opened_backends:
+            backends = replace(opened_backends, extractor=SentenceExtractor())
             parts: dict[str, Any] = {
                 name: Mortal(name, part)
                 for name, part in vars(backends).items()
