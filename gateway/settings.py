@@ -75,6 +75,7 @@ class Settings(ProcessSettings):
     # the same variables.
     store: Literal["postgres", "supabase"] | None = None
     supabase_url: str | None = Field(default=None, validation_alias="SUPABASE_URL")
+    blobs: Literal["local", "supabase"] | None = None
     vectors: Literal["pgvector", "pinecone"] | None = None
     embedder: Literal["wordllama", "voyage"] | None = None
     # Only whether they are set: compose gives the gateway a word in place of the keys.
@@ -107,6 +108,7 @@ class Settings(ProcessSettings):
         """The backends in use, as far as this process's environment tells."""
         return {
             "storage_backend": self.store or ("supabase" if self.supabase_url else "postgres"),
+            "blob_store": self.blobs or ("supabase" if self.supabase_url else "local"),
             "vector_backend": self.vectors or ("pinecone" if self.pinecone_key else "pgvector"),
             "embedder": self.embedder or ("voyage" if self.voyage_key else "wordllama"),
         }

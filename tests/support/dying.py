@@ -69,6 +69,7 @@ class Process:
 
     process: asyncio.subprocess.Process
     channel: grpc.aio.Channel
+    address: str
 
     async def gone(self, seconds: float = 20) -> None:
         """Return when it has died by its own hand; fails where it has not in time."""
@@ -108,7 +109,7 @@ async def dying_service(
                     await asyncio.sleep(0.02)
             address = json.loads(addresses.read_text(encoding="utf-8"))["address"]
             async with channel_to(address) as channel:
-                yield Process(process, channel)
+                yield Process(process, channel, address)
         finally:
             if process.returncode is None:
                 process.kill()
