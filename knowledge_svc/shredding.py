@@ -19,7 +19,9 @@ _MOST_DELETIONS = 20
 _MOST_PIECES = 256
 # Whoever took up a deletion finishes it in a part of this, or leaves it.
 _LEASE_SECONDS = 30.0
-_FINISH_SECONDS = 10.0
+_PIECES_SECONDS, _FILE_SECONDS = 10.0, 10.0
+# Whoever deletes waits no longer for the pieces: the document is hidden already.
+_CALLER_SECONDS = 2.0
 # How often it is looked whether the indexer has removed the pieces.
 _LOOK_SECONDS = 0.02
 _SWEEP_SECONDS = 600.0
@@ -71,7 +73,7 @@ class Shredder:
         if document is None:
             return False
         metrics.DOCUMENTS_DELETED.inc()
-        await self._finish_or_leave(document)
+        await self._finish_or_leave(document, _CALLER_SECONDS)
         return True
 
     async def _run(self) -> None:
@@ -81,7 +83,9 @@ class Shredder:
                     self._owner, most=_MOST_DELETIONS, lease_seconds=_LEASE_SECONDS
                 )
                 await self._drop_pieces()
-                await asyncio.gather(*(self._finish_or_leave(document) for document in found))
+                await asyncio.gather(
+                    *(self._finish_or_leave(document, _PIECES_SECONDS) for document in found)
+                )
                 await self._sweep_spool()
             except Exception as error:
                 known = isinstance(error, Unavailable)
@@ -90,25 +94,35 @@ class Shredder:
             if len(found) < _MOST_DELETIONS:
                 await asyncio.sleep(self._poll_seconds)
 
-    async def _finish_or_leave(self, document: Document) -> None:
+    async def _finish_or_leave(self, document: Document, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._pieces_gone(document)
+        except (Unavailable, TimeoutError) as error:
+            await self._leave(document, error)
+            return
         try:
             # Well within the lease: nobody else may be at it when the file goes, for the same
-            # bytes may be uploaded anew right after.
-            async with asyncio.timeout(_FINISH_SECONDS):
-                await self._finish(document)
-        except (Unavailable, TimeoutError) as error:
-            log.warning(
-                "a deletion is left for later", document_id=document.document_id, why=str(error)
-            )
-            with contextlib.suppress(Unavailable):
-                await self._store.put_off_deletion(document, seconds=self._poll_seconds)
+            # bytes may be uploaded anew right after. So one that hangs keeps the lease to its end.
+            async with asyncio.timeout(_FILE_SECONDS):
+                await self._blobs.delete([document.blob_key])
+            await self._store.forget(document)
+        except TimeoutError as error:
+            log.warning("a file goes slowly", document_id=document.document_id, why=str(error))
+        except Unavailable as error:
+            await self._leave(document, error)
 
-    async def _finish(self, document: Document) -> None:
+    async def _leave(self, document: Document, error: Exception) -> None:
+        log.warning(
+            "a deletion is left for later", document_id=document.document_id, why=str(error)
+        )
+        with contextlib.suppress(Unavailable):
+            await self._store.put_off_deletion(document, seconds=self._poll_seconds)
+
+    async def _pieces_gone(self, document: Document) -> None:
         await self._drop_pieces()
-        while await self._store.count_pieces(document.document_id):  # noqa: ASYNC110 - see above
+        while await self._store.count_pieces(document.document_id):  # noqa: ASYNC110 - not told
             await asyncio.sleep(_LOOK_SECONDS)
-        await self._blobs.delete([document.blob_key])
-        await self._store.forget(document)
 
     async def _drop_pieces(self) -> None:
         """Have the indexer remove what nobody is to see any more, also of other documents."""

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -10,7 +11,12 @@ import pytest
 
 from kith.knowledge.v1 import document_pb2, knowledge_pb2
 from kith.knowledge.v1 import document_service_pb2 as pb
+from knowledge_svc.adapters.local_blobs import LocalBlobs
+from knowledge_svc.domain.blobs import BlobsUnavailable
+from knowledge_svc.ports.items import VectorIndex
 from svckit import ids, structs
+from svckit.errors import Unavailable
+from tests.support.blobs import folder_of
 from tests.support.cluster import Database
 from tests.support.documents import (
     TEXT,
@@ -21,7 +27,7 @@ from tests.support.documents import (
     messages,
     nothing_is_left,
 )
-from tests.support.knowledge import as_administrator, refusal
+from tests.support.knowledge import GatedIndex, as_administrator, refusal
 
 ANN, GROUP, SESSION = ids.named("ann"), ids.named("group"), ids.named("session")
 PENDING = document_pb2.EXTRACTION_STATE_PENDING
@@ -275,3 +281,39 @@ async def test_the_upload_of_much_at_once_is_refused(service: DocumentClient):
     code, _, bad = await refusal(service.documents.UploadDocument(parts))
 
     assert (code, bad) == (grpc.StatusCode.INVALID_ARGUMENT, ["data"])
+
+
+async def test_a_deletion_is_finished_when_the_index_is_there_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("knowledge_svc.shredding._CALLER_SECONDS", 0.1)
+    gates: list[GatedIndex] = []
+
+    def gated(index: VectorIndex) -> VectorIndex:
+        gates.append(GatedIndex(index))
+        gates[0].may_return.set()
+        return gates[0]
+
+    async with document_service(database, index=gated) as service:
+        document = await service.read()
+        gates[0].fault = Unavailable("the index is away")
+
+        assert await service.delete(document.document_id)
+        assert await service.found("gulls") == []
+        assert len(await files_of(service.blobs)) == 1
+        gates[0].fault = None
+
+        await nothing_is_left(database, service.blobs)
+
+
+async def test_an_upload_waits_for_no_blob_store_and_leaves_nothing(database: Database):
+    class Away(LocalBlobs):
+        async def put(self, key: str, path: Path, *, media_type: str) -> None:
+            raise BlobsUnavailable("it is away")
+
+    blobs = Away(folder_of(database) / "blobs")
+    async with document_service(database, blobs=blobs) as service:
+        code, reason, _ = await refusal(service.upload())
+
+        assert (code, reason) == (grpc.StatusCode.UNAVAILABLE, "BLOBS_UNAVAILABLE")
+        assert await service.list() == []
