@@ -38,6 +38,7 @@ from gateway.middleware.observe import Observe
 from gateway.routes import (
     consent,
     context,
+    documents,
     erasures,
     events,
     exports,
@@ -118,6 +119,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         knowledge.add(app, clients, Keeping(clients, default))
         integrity.add(app, clients, live)
         index.add(app, clients)
+        documents.add(app, clients, default)
         system.add(app, health, settings.backends)
         openapi.install(app)
 

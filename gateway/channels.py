@@ -4,7 +4,7 @@ What a service answers comes back as the exception that it raised; see `answer_e
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import grpc
@@ -175,6 +175,51 @@ class Channel:
         """What a streaming method answers, for as long as it is not closed."""
         metadata = (*tracing.current().metadata(), *self._credential)
         return Answers(method(request, metadata=metadata), self.name)
+
+    async def send(
+        self, method: Callable[..., grpc.aio.StreamUnaryCall[Request, Response]],
+        messages: AsyncIterator[Request], seconds: float,
+    ) -> Response:  # fmt: skip
+        """What a method answers to a stream of messages; it may do so before their end.
+
+        Whatever `messages` raises cancels the call, and is raised.
+        """
+        trace = tracing.current()
+        call = method(
+            timeout=trace.seconds_left(seconds),
+            metadata=(*trace.metadata(), *self._credential),
+        )
+        try:
+            async for message in messages:
+                try:
+                    await call.write(message)
+                except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+                    break  # it is answered already; what with, the call knows
+            else:
+                await call.done_writing()
+            return await call
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.name) from None
+        finally:
+            call.cancel()
+
+    async def receive(
+        self, method: Callable[..., grpc.aio.UnaryStreamCall[Request, Response]],
+        request: Request, seconds: float,
+    ) -> AsyncGenerator[Response, None]:  # fmt: skip
+        """What a method answers as a stream that ends, as fast as it is taken."""
+        trace = tracing.current()
+        call = method(
+            request, timeout=trace.seconds_left(seconds),
+            metadata=(*trace.metadata(), *self._credential),
+        )  # fmt: skip
+        try:
+            async for answer in call:
+                yield answer
+        except grpc.aio.AioRpcError as error:
+            raise _raised(error, self.name) from None
+        finally:
+            call.cancel()
 
     async def is_serving(self) -> bool:
         """Whether the service answers and says that it works."""

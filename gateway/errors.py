@@ -36,14 +36,19 @@ STATUSES: dict[type[BaseException], int] = {
     errors.FailedPrecondition: 409,
     errors.ResourceExhausted: 429,
     errors.Unavailable: 503,
+    errors.DataLoss: 500,
     TimeoutError: 504,
 }
 
 # Reasons for which HTTP has a status that says more than that of their kind.
-_REASONS = {"POSITION_EXPIRED": 410}
+_REASONS = {"POSITION_EXPIRED": 410, "DOCUMENT_TOO_LARGE": 413}
 
 # Reasons of what HTTP itself refuses.
-_HTTP_REASONS = {404: "ROUTE_NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+_HTTP_REASONS = {
+    404: "ROUTE_NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    416: "RANGE_NOT_SATISFIABLE",
+}
 
 # Their own words name the types of a library.
 _PHRASES = {
@@ -118,7 +123,7 @@ def problem_of(error: BaseException) -> Problem:
             found_all = error.errors(include_url=False, include_input=False)
             return _invalid([_violation(found, found["loc"]) for found in found_all])
         case errors.InvalidRequest():
-            return _invalid(error.violations)
+            return _invalid(error.violations, error.reason, error.metadata)
         case HTTPException():
             reason = _HTTP_REASONS.get(error.status_code, "REFUSED")
             return Problem(error.status_code, reason, error.detail)
@@ -170,7 +175,9 @@ def _with_names(error: BaseException, rename: Callable[[str], str]) -> BaseExcep
     if not isinstance(error, errors.InvalidRequest) or not error.violations:
         return error
     first, *more = [(rename(name), problem) for name, problem in error.violations]
-    return errors.InvalidRequest(*first, *more)
+    named = errors.InvalidRequest(*first, *more)
+    named.reason, named.metadata = error.reason, error.metadata
+    return named
 
 
 def _renamed(name: str, fields: dict[str, str]) -> str:
@@ -188,12 +195,17 @@ def _of_service(error: errors.ServiceError) -> Problem:
     return Problem(status, error.reason, error.message, (), retry_after, error.metadata)
 
 
-def _invalid(violations: Errors) -> Problem:
+def _invalid(
+    violations: Errors,
+    reason: str = errors.InvalidRequest.reason,
+    members: dict[str, str] | None = None,
+) -> Problem:
     shown = tuple(violations[:MOST_ERRORS])
     detail = "; ".join(f"{name}: {message}" if name else message for name, message in shown[:3])
     if len(violations) > 3:
         detail += f"; and {len(violations) - 3} more"
-    return Problem(400, errors.InvalidRequest.reason, detail or "is invalid", shown)
+    status = _REASONS.get(reason, 400)
+    return Problem(status, reason, detail or "is invalid", shown, members=members or {})
 
 
 def _internal() -> Problem:

@@ -58,6 +58,9 @@ class Settings(ProcessSettings):
     most_exports: int = Field(default=8, gt=0)
     # How many clients may follow the log at once, by event streams and long polls.
     most_followers: int = Field(default=1000, gt=0)
+    # How many files may be on their way in or out at once, and for how long each.
+    most_transfers: int = Field(default=64, gt=0)
+    transfer_seconds: float = Field(default=300.0, gt=0)
     # How large a body may be: of a single request, and of a JSON batch.
     request_bytes: int = Field(default=1 << 20, gt=0)
     batch_bytes: int = Field(default=16 << 20, gt=0)
@@ -77,6 +80,7 @@ class Settings(ProcessSettings):
     # the same variables.
     store: Literal["postgres", "supabase"] | None = None
     supabase_url: str | None = Field(default=None, validation_alias="SUPABASE_URL")
+    blobs: Literal["local", "supabase"] | None = None
     vectors: Literal["pgvector", "pinecone"] | None = None
     embedder: Literal["wordllama", "voyage"] | None = None
     # Only whether they are set: compose gives the gateway a word in place of the keys.
@@ -109,6 +113,7 @@ class Settings(ProcessSettings):
         """The backends in use, as far as this process's environment tells."""
         return {
             "storage_backend": self.store or ("supabase" if self.supabase_url else "postgres"),
+            "blob_store": self.blobs or ("supabase" if self.supabase_url else "local"),
             "vector_backend": self.vectors or ("pinecone" if self.pinecone_key else "pgvector"),
             "embedder": self.embedder or ("voyage" if self.voyage_key else "wordllama"),
         }

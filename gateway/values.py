@@ -171,6 +171,20 @@ EventQueryText = Annotated[
     _checked(_not_blank),
     _documented(minLength=1, maxLength=512),
 ]
+# The caller's name for a document.
+Key = Annotated[
+    str,
+    _checked(lambda value: fields.text(value, "", most=512)),
+    _documented(minLength=1, description="At most 512 bytes of UTF-8."),
+]
+FileName = Annotated[
+    str,
+    _checked(lambda value: _characters(value, most=255)),
+    _checked(_not_blank),
+    _documented(minLength=1, maxLength=255),
+]
+MediaType = Annotated[str, Field(pattern=r"^[\x21-\x7e][\x20-\x7e]{0,254}$")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$")]
 Position = Annotated[int, Field(ge=0, le=MOST_POSITION)]
 Moment = Annotated[datetime, BeforeValidator(_moment), _documented(format="date-time")]
 Metadata = Annotated[dict[str, Any], _checked(_metadata)]

@@ -2,12 +2,15 @@
 
 import asyncio
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import uvloop
 
 from kith.knowledge.v1 import (
+    document_service_pb2,
+    document_service_pb2_grpc,
     index_service_pb2,
     index_service_pb2_grpc,
     integrity_service_pb2,
@@ -19,6 +22,7 @@ from kith.knowledge.v1 import (
 )
 from knowledge_svc.accesses import Accesses
 from knowledge_svc.adapters.queue import SqlIndexQueue
+from knowledge_svc.adapters.sql_documents import SqlDocumentStore, SqlReadingQueue
 from knowledge_svc.adapters.sql_erasing import SqlErasureStore, SqlExportStore
 from knowledge_svc.adapters.sql_integrity import SqlIntegrityStore
 from knowledge_svc.adapters.sql_items import SqlItemStore
@@ -34,6 +38,7 @@ from knowledge_svc.domain import DOMAIN
 from knowledge_svc.domain.backends import Misconfigured
 from knowledge_svc.domain.integrity import Care
 from knowledge_svc.domain.items import Space, SpaceMismatch
+from knowledge_svc.downloads import Downloads, Links
 from knowledge_svc.erasing import Erasing
 from knowledge_svc.exporting import Exporting
 from knowledge_svc.ground_truth import GroundTruth
@@ -42,11 +47,13 @@ from knowledge_svc.ingest import Ingest
 from knowledge_svc.keeping import Keeper
 from knowledge_svc.pace import Pace
 from knowledge_svc.ports.items import Embedder
+from knowledge_svc.reading import Readers
 from knowledge_svc.recalling import Recalling
 from knowledge_svc.remembering import Remembering
 from knowledge_svc.repair import Repairs
 from knowledge_svc.reranking import Reranking
 from knowledge_svc.search import Search
+from knowledge_svc.servicers.documents import Documents
 from knowledge_svc.servicers.erasing import Erasure
 from knowledge_svc.servicers.index import DeadLetters
 from knowledge_svc.servicers.integrity import Integrity
@@ -55,7 +62,10 @@ from knowledge_svc.servicers.memories import Memories
 from knowledge_svc.servicers.reindexing import Reindexing
 from knowledge_svc.servicers.shelves import Shelves
 from knowledge_svc.settings import Settings
+from knowledge_svc.shredding import Shredder
 from knowledge_svc.spaces import Spaces
+from knowledge_svc.spooling import Spool
+from knowledge_svc.uploads import Uploads
 from svckit import logs, serve, settings
 from svckit.combining import combined
 from svckit.errors import Unavailable
@@ -65,10 +75,33 @@ SERVICE = knowledge_service_pb2.DESCRIPTOR.services_by_name["KnowledgeService"].
 INDEX_SERVICE = index_service_pb2.DESCRIPTOR.services_by_name["IndexService"].full_name
 MEMORY_SERVICE = memory_service_pb2.DESCRIPTOR.services_by_name["MemoryService"].full_name
 INTEGRITY = integrity_service_pb2.DESCRIPTOR.services_by_name["IntegrityService"].full_name
-SERVICES = [SERVICE, INDEX_SERVICE, MEMORY_SERVICE, INTEGRITY]
+DOCUMENT_SERVICE = document_service_pb2.DESCRIPTOR.services_by_name["DocumentService"].full_name
+SERVICES = [SERVICE, DOCUMENT_SERVICE, INDEX_SERVICE, MEMORY_SERVICE, INTEGRITY]
 
 # How long a database may take to say which space serves before the process begins to listen.
 _PEEK_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class _DocumentParts:
+    """What serves documents, and what works on them in the background."""
+
+    servicer: Documents
+    readers: Readers
+    shredder: Shredder
+
+
+def _documents(store: Store, backends: Backends, keeper: Keeper, pace: Pace) -> _DocumentParts:
+    records, blobs = SqlDocumentStore(store.functions), backends.blobs
+    spool, downloads = Spool(backends.spool), Downloads(blobs)
+    queue = SqlReadingQueue(store.functions)
+    readers = Readers(queue, downloads, backends.extractor, spool, keeper.wake, pace)
+    shredder = Shredder(records, blobs, spool, keeper.wake, pace.poll_seconds)
+    uploads = Uploads(records, blobs, readers.wake)
+    servicer = Documents(
+        records, blobs, spool, uploads, downloads, Links(records), shredder, readers.wake
+    )
+    return _DocumentParts(servicer, readers, shredder)
 
 
 def assemble(
@@ -86,7 +119,6 @@ def assemble(
         queue = SqlIndexQueue(store.functions, space.name)
         return Indexer(queue, items, index, embedder, space, pace)
 
-    chunker = backends.extractor.chunker if backends.extractor else None
     keeper = Keeper(spaces, space_store, index, indexer_of, pace)
     ingest = Ingest(items, index, spaces, keeper.wake, pace)
     shelves = SqlShelfStore(store.functions)
@@ -100,11 +132,12 @@ def assemble(
     memories = SqlMemoryStore(store.functions)
     remembering = Remembering(memories, keeper.wake)
     accesses = Accesses(memories)
-    reindexing = Reindexing(spaces, space_store, keeper, chunker)
+    reindexing = Reindexing(spaces, space_store, keeper, backends.extractor.chunker)
     erasure = Erasure(
         Erasing(SqlErasureStore(store.functions), items, index, backends.blobs),
         Exporting(SqlExportStore(store.functions), backends.blobs),
     )
+    documents = _documents(store, backends, keeper, pace)
     # Of each service of the contract: what registers it, its base, the parts that answer it.
     contract: list[tuple[Any, Any, list[Any]]] = [
         (
@@ -127,6 +160,11 @@ def assemble(
             integrity_service_pb2_grpc.IntegrityServiceServicer,
             [_integrity(store, backends, spaces, keeper, care or Care())],
         ),
+        (
+            document_service_pb2_grpc.add_DocumentServiceServicer_to_server,
+            document_service_pb2_grpc.DocumentServiceServicer,
+            [documents.servicer],
+        ),
     ]
 
     def add(server: grpc.aio.Server) -> None:
@@ -137,8 +175,12 @@ def assemble(
         await store.prepare()
         await spaces.open(queue)
         await asyncio.gather(keeper.start(), local.load())
+        documents.readers.start()
+        documents.shredder.start()
 
     async def drain() -> None:
+        await documents.readers.stop()
+        await documents.shredder.stop()
         await ingest.drain()
         await remembering.drain()
         await accesses.drain()

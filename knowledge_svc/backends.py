@@ -5,17 +5,22 @@ What only one of them needs is imported where it is chosen.
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 
 from knowledge_svc.adapters.local_blobs import LocalBlobs
+from knowledge_svc.adapters.no_extractor import NoExtractor
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.pinecone import PineconePlace, open_pinecone
 from knowledge_svc.adapters.remembering import RememberingEmbedder
+from knowledge_svc.adapters.supabase_blobs import open_supabase_blobs
 from knowledge_svc.adapters.voyage import VoyageModel, open_voyage
 from knowledge_svc.adapters.wordllama import WordLlamaEmbedder
 from knowledge_svc.domain.backends import Misconfigured
 from knowledge_svc.domain.items import space_of
+from knowledge_svc.extraction.limits import Limits
+from knowledge_svc.extraction.process import ProcessExtractor
 from knowledge_svc.ports.blobs import BlobStore
 from knowledge_svc.ports.extraction import Extractor
 from knowledge_svc.ports.items import Embedder, VectorIndex
@@ -34,7 +39,9 @@ class Backends:
     reranker: Reranker | None = None
     # What `kith knowledge reindex` builds for.
     next_embedder: Embedder | None = None
-    extractor: Extractor | None = None
+    extractor: Extractor = field(default_factory=NoExtractor)
+    # Where files are on their way in or out; None is the system's folder for temporary files.
+    spool: Path | None = None
 
 
 @asynccontextmanager
@@ -64,7 +71,36 @@ async def open_backends(chosen: Settings, store: Store) -> AsyncIterator[Backend
             )
             for one in filter(None, (embedder, following)):
                 await index.prepare(space_of(one.model, one.dimension))
-        yield Backends(index, embedder, LocalBlobs(chosen.home / "blobs"), reranker, following)
+        yield Backends(
+            index,
+            embedder,
+            await _open_blobs(chosen, opened),
+            reranker,
+            following,
+            _extractor(chosen),
+            chosen.home / "spool",
+        )
+
+
+def _extractor(chosen: Settings) -> Extractor:
+    return ProcessExtractor(
+        Limits(
+            seconds=chosen.extraction_seconds,
+            memory_mebibytes=chosen.extraction_memory_mib,
+            workers=chosen.extraction_workers,
+        )
+    )
+
+
+async def _open_blobs(chosen: Settings, opened: AsyncExitStack) -> BlobStore:
+    if chosen.blob_backend == "local":
+        return LocalBlobs(chosen.home / "blobs")
+    assert chosen.supabase_url is not None and chosen.supabase_key is not None
+    _ensure_installed("supabase", extra="supabase")
+    key = chosen.supabase_key.get_secret_value()
+    return await opened.enter_async_context(
+        open_supabase_blobs(chosen.supabase_url, key, chosen.bucket)
+    )
 
 
 async def _open_embedder(

@@ -83,3 +83,22 @@ REPAIRS = Counter(
     "kith_knowledge_integrity_repairs_total", "What was done about findings, by action.",
     ["action"],
 )  # fmt: skip
+DOCUMENTS = Gauge("kith_knowledge_documents", "Documents by state.", ["state"])
+OLDEST_UNREAD = Gauge(
+    "kith_knowledge_documents_oldest_pending_seconds",
+    "For how long the oldest document has waited to be read.",
+)
+UPLOADS = Counter("kith_knowledge_uploads_total", "Uploads: stored, or known already.", ["outcome"])
+UPLOADED_BYTES = Counter("kith_knowledge_uploaded_bytes_total", "Bytes of files that were stored.")
+DOWNLOADED_BYTES = Counter("kith_knowledge_downloaded_bytes_total", "Bytes of files given out.")
+DOCUMENTS_DELETED = Counter("kith_knowledge_documents_deleted_total", "Documents deleted.")
+READINGS = Counter(
+    "kith_knowledge_readings_total",
+    "Readings of documents by outcome: succeeded, the reason of a failure, put off, or lost to "
+    "somebody else.",
+    ["outcome"],
+)
+READING_SECONDS = Histogram(
+    "kith_knowledge_reading_seconds", "Time to read the text of a document.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120),
+)  # fmt: skip

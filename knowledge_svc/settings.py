@@ -40,6 +40,10 @@ class Settings(StoreSettings):
     # The folder of local state, as `kith up` has it; files are in its folder `blobs`.
     home: Path = Path(".kith")
 
+    # Where files are kept: by default in Supabase Storage where there is a Supabase.
+    blobs: Literal["local", "supabase"] | None = None
+    bucket: str = Field(default="kith", pattern="^[a-z0-9][a-z0-9._-]{0,62}$")
+
     # Where vectors are kept, and what makes them: by default whatever there is a key for.
     vectors: Literal["pgvector", "pinecone"] | None = None
     embedder: Literal["wordllama", "voyage"] | None = None
@@ -69,6 +73,11 @@ class Settings(StoreSettings):
     extraction_workers: int = Field(default=2, ge=1, le=64)
 
     @property
+    def blob_backend(self) -> Literal["local", "supabase"]:
+        """Where files are kept: as forced, else as configured."""
+        return self.blobs or ("supabase" if self.supabase_url else "local")
+
+    @property
     def vector_backend(self) -> Literal["pgvector", "pinecone"]:
         """Where vectors are kept: as forced, else as configured."""
         return self.vectors or ("pinecone" if self.pinecone_key else "pgvector")
@@ -80,6 +89,11 @@ class Settings(StoreSettings):
 
     @model_validator(mode="after")
     def _backends_are_whole(self) -> Self:
+        if self.blob_backend == "supabase":
+            if not self.supabase_url:
+                raise ValueError("SUPABASE_URL: is needed for KITH_BLOBS=supabase")
+            if not self.supabase_key:
+                raise ValueError("SUPABASE_SERVICE_ROLE_KEY: is needed beside SUPABASE_URL")
         if self.vector_backend == "pinecone":
             if not self.pinecone_key:
                 raise ValueError("PINECONE_API_KEY: is needed for KITH_VECTORS=pinecone")

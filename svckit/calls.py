@@ -26,7 +26,10 @@ BACKGROUND = "x-background"
 
 # Codes that an operator should look into; all others are the caller's business.
 _TROUBLE = frozenset(
-    {"INTERNAL", "UNKNOWN", "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"}
+    {
+        *("INTERNAL", "UNKNOWN", "UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED"),
+        "DATA_LOSS",
+    }
 )
 
 UNARY, BATCH, STREAM = "unary", "batch", "stream"

@@ -83,6 +83,10 @@ class Unavailable(ServiceError):
         self.retry_after = retry_after
 
 
+class DataLoss(ServiceError):
+    """Something that was stored is gone, or not as it was; a person has to look."""
+
+
 class SqlError(Exception):
     """A SQL function raised. Adapters translate the codes that they expect."""
 

@@ -23,6 +23,7 @@ CODES: dict[type[errors.ServiceError], int] = {
     errors.FailedPrecondition: code_pb2.FAILED_PRECONDITION,
     errors.ResourceExhausted: code_pb2.RESOURCE_EXHAUSTED,
     errors.Unavailable: code_pb2.UNAVAILABLE,
+    errors.DataLoss: code_pb2.DATA_LOSS,
 }
 
 STATUS_CODES = {code.value[0]: code for code in grpc.StatusCode}

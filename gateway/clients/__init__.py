@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from gateway.channels import Channel
+from gateway.clients.documents import Documents
 from gateway.clients.events import MOST_EVENTS, Events
 from gateway.clients.identity import MOST_IDS, Identity
 from gateway.clients.knowledge import Knowledge
@@ -15,8 +16,8 @@ from gateway.clients.memories import Memories
 from gateway.settings import Settings
 
 __all__ = [
-    "MOST_EVENTS", "MOST_IDS", "Clients", "Events", "Identity", "Knowledge", "Memories",
-    "connected",
+    "MOST_EVENTS", "MOST_IDS", "Clients", "Documents", "Events", "Identity", "Knowledge",
+    "Memories", "connected",
 ]  # fmt: skip
 
 # The repeat of one of these that succeeded would be answered as a conflict, or would count as
@@ -52,6 +53,7 @@ class Clients:
                     f"kith.knowledge.v1.{name}"
                     for name in (
                         "KnowledgeService",
+                        "DocumentService",
                         "MemoryService",
                         "IntegrityService",
                         "IndexService",
@@ -62,8 +64,9 @@ class Clients:
             seconds,
             settings.knowledge_seconds,
         )
-        # One process answers both, over one channel.
+        # One process answers all of them, over one channel.
         self.memories = Memories(self.knowledge.channel, seconds)
+        self.documents = Documents(self.knowledge.channel, seconds, settings.transfer_seconds)
 
     @property
     def channels(self) -> Sequence[Channel]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import re
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,6 +19,10 @@ PUBLIC = HEALTH | {"/docs", "/openapi.json"}
 # In the scope: who asks, by the hash of the key.
 CALLER = "kith.caller"
 LOCAL = "local"
+# Who comes with a link to a file in place of a key: the route has it checked by who signed it.
+LINK = "link"
+_LINKED = re.compile(r"/v1/documents/[^/]+/content")
+_SIGNED = re.compile(rb"(?:^|&)signature=[^&]")
 
 
 class Guard:
@@ -43,7 +48,7 @@ class Guard:
                 self._check_host(headers.get(b"host", b"").decode("latin-1").lower())
             if b"origin" in headers:
                 self._check_origin(headers[b"origin"].decode("latin-1").lower())
-            scope[CALLER] = self._caller(scope["path"], headers)
+            scope[CALLER] = LINK if _is_link(scope) else self._caller(scope["path"], headers)
         await self._app(scope, receive, send)
 
     def _check_host(self, host: str) -> None:
@@ -69,6 +74,14 @@ class Guard:
         if not sum(hmac.compare_digest(given, known) for known in self._hashes):
             raise Unauthenticated("an API key is needed: Authorization: Bearer, or X-API-Key")
         return given
+
+
+def _is_link(scope: Scope) -> bool:
+    return bool(
+        scope["method"] == "GET"
+        and _LINKED.fullmatch(scope["path"])
+        and _SIGNED.search(scope["query_string"])
+    )
 
 
 def _name_of(address: str) -> str | None:

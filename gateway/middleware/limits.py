@@ -21,6 +21,10 @@ _WALK = re.compile(r"/v1/integrity/(?:verify|repair)")
 # Each walk reads through all that is known.
 _MOST_WALKS = 4
 _EXPORT = re.compile(r"/v1/persons/[^/]+/export")
+DOCUMENTS = "/v1/documents"
+_CONTENT = re.compile(rf"{DOCUMENTS}/[^/]+/content")
+# A file of the largest size, and the form around it.
+UPLOAD_BYTES = (50 << 20) + (128 << 10)
 _WAITS = re.compile(rb"(?:^|&)wait=")
 NDJSON = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
@@ -48,6 +52,10 @@ class Limits:
         self._stream = _Class("stream", settings.most_streams, None, None)
         # An export takes as long as its client does.
         self._export = _Class("export", settings.most_exports, settings.request_bytes, None)
+        # Files take as long as the line does.
+        self._transfer = _Class(
+            "transfer", settings.most_transfers, UPLOAD_BYTES, settings.transfer_seconds
+        )
         # Whoever follows the log stays for as long as they like, and costs little meanwhile.
         self._follower = _Class("follower", settings.most_followers, settings.request_bytes, None)
         self._walk = _Class("walk", _MOST_WALKS, settings.request_bytes, None)
@@ -90,6 +98,8 @@ class Limits:
             return self._walk
         if scope["method"] == "GET" and _EXPORT.fullmatch(path):
             return self._export
+        if (path == DOCUMENTS and scope["method"] == "POST") or _CONTENT.fullmatch(path):
+            return self._transfer
         if path == MESSAGES_BATCH and is_ndjson(
             headers.get(b"content-type", b"").decode("latin-1")
         ):

@@ -1,16 +1,17 @@
 """Original files in a folder of this machine."""
 
 import asyncio
+import errno
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from heapq import nsmallest
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from knowledge_svc.domain.blobs import Blob, BlobNotFound, BlobPage, BlobsUnavailable
 
@@ -19,6 +20,8 @@ T = TypeVar("T")
 _BLOCK = 256 << 10
 # What is not whole yet; no key begins with a dot.
 _UNFINISHED = ".unfinished-"
+# To make a folder that others remove.
+_TRIES = 10
 
 
 class LocalBlobs:
@@ -32,13 +35,10 @@ class LocalBlobs:
 
     async def read(
         self, key: str, *, offset: int = 0, length: int | None = None
-    ) -> AsyncIterator[bytes]:
-        try:
-            file = await asyncio.to_thread(self._path(key).open, "rb")
-        except FileNotFoundError:
-            raise BlobNotFound(key) from None
-        except OSError as error:
-            raise BlobsUnavailable(f"the folder of files: {error.strerror}") from error
+    ) -> AsyncGenerator[bytes, None]:
+        file = await self._opened(self._path(key))
+        if file is None:
+            raise BlobNotFound(key)
         with file:
             file.seek(offset)
             left = length
@@ -74,9 +74,30 @@ class LocalBlobs:
             raise ValueError("not a key")
         return path
 
+    async def _opened(self, path: Path) -> IO[bytes] | None:
+        opening = asyncio.ensure_future(self._in_thread(self._open, path))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread goes on; what it opens is nobody's then.
+            opening.add_done_callback(_close)
+            raise
+
+    def _open(self, path: Path) -> IO[bytes] | None:
+        self._ensure_inside(path)
+        try:
+            # What is a link leads elsewhere, whoever put it there.
+            return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _ensure_inside(self, path: Path) -> None:
+        """Raise where a folder on the way is a link."""
+        if path.parent.resolve() != path.parent:
+            raise OSError(errno.ELOOP, "a folder is a link")
+
     def _put(self, path: Path, source: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
+        number, name = self._unfinished(path.parent)
         try:
             with os.fdopen(number, "wb") as target, source.open("rb") as file:
                 shutil.copyfileobj(file, target, _BLOCK)
@@ -88,9 +109,21 @@ class LocalBlobs:
             raise
         _settle(path.parent)
 
+    def _unfinished(self, folder: Path) -> tuple[int, str]:
+        for _ in range(_TRIES):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._ensure_inside(folder / _UNFINISHED)
+            try:
+                return tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)
+            except FileNotFoundError:
+                # Somebody has removed the folder with its last file just now.
+                continue
+        raise FileNotFoundError(errno.ENOENT, "the folder goes away again and again")
+
     def _delete(self, paths: Sequence[Path]) -> None:
         for path in paths:
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                self._ensure_inside(path)
                 path.unlink()
                 _settle(path.parent)
             # Folders go with their last file; one that has others, or that somebody writes to
@@ -104,20 +137,13 @@ class LocalBlobs:
                     break
 
     def _page(self, after: str, limit: int) -> list[Blob]:
-        keys = nsmallest(limit, (key for key in self._keys() if key > after))
-        stats = (_stat(self._path(key), key) for key in keys)
-        return [blob for blob in stats if blob is not None]
+        return list(islice(_walk(self._folder, "", after), limit))
 
     def _owned(self, owners: Sequence[str]) -> Iterator[str]:
         namespaces = [each.name for each in self._folder.iterdir()] if self._folder.is_dir() else []
         for namespace in namespaces:
             for owner in owners:
                 yield from self._files(self._path(f"{namespace}/{owner}"))
-
-    def _keys(self) -> Iterator[str]:
-        for key in self._files(self._folder):
-            if not key.rpartition("/")[2].startswith(_UNFINISHED):
-                yield key
 
     def _files(self, below: Path) -> Iterator[str]:
         for folder, _, names in os.walk(below):
@@ -134,11 +160,40 @@ class LocalBlobs:
 
 def _stat(path: Path, key: str) -> Blob | None:
     try:
-        found = path.stat()
+        found = path.lstat()
     except (FileNotFoundError, NotADirectoryError):
+        return None
+    if not stat.S_ISREG(found.st_mode):
         return None
     modified = datetime.fromtimestamp(found.st_mtime, UTC).isoformat()
     return Blob(key, found.st_size, modified)
+
+
+def _walk(folder: Path, prefix: str, after: str) -> Iterator[Blob]:
+    """Files in order of key, from behind `after` on; folders that end before it are left out."""
+    try:
+        with os.scandir(folder) as found:
+            entries = [e for e in found if not e.name.startswith(_UNFINISHED)]
+    except (FileNotFoundError, NotADirectoryError):
+        return  # gone meanwhile, with its last file
+    # A folder stands where its keys do, which have a slash behind its name.
+    ordered = sorted(
+        (f"{prefix}{e.name}/" if e.is_dir(follow_symlinks=False) else f"{prefix}{e.name}", e)
+        for e in entries if not e.is_symlink()
+    )  # fmt: skip
+    for key, entry in ordered:
+        if key.endswith("/"):
+            if key > after or after.startswith(key):
+                yield from _walk(Path(entry.path), key, after)
+        elif key > after:
+            blob = _stat(Path(entry.path), key)
+            if blob is not None:
+                yield blob
+
+
+def _close(opening: asyncio.Future[IO[bytes] | None]) -> None:
+    if not opening.cancelled() and opening.exception() is None and (file := opening.result()):
+        file.close()
 
 
 def _settle(folder: Path) -> None:

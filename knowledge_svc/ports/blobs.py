@@ -1,6 +1,6 @@
 """What keeps the original files: a folder, or a bucket."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -20,8 +20,13 @@ class BlobStore(Protocol):
         """
         ...
 
-    def read(self, key: str, *, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes from `offset` on, some 256 KiB at a time; raises BlobNotFound at the first."""
+    def read(
+        self, key: str, *, offset: int = 0, length: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes from `offset` on, some 256 KiB at a time; raises BlobNotFound at the first.
+
+        To be closed by whoever does not read to the end.
+        """
         ...
 
     async def stat(self, key: str) -> Blob | None:

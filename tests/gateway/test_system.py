@@ -25,8 +25,8 @@ async def test_health_names_the_backends_in_use(gateway: httpx.AsyncClient):
     assert answer.status_code == 200
     assert next(iter(answer.json())) == "storage_backend"
     assert answer.json() == {
-        "storage_backend": "postgres", "vector_backend": "pgvector", "embedder": "wordllama",
-        "status": "ok",
+        "storage_backend": "postgres", "blob_store": "local", "vector_backend": "pgvector",
+        "embedder": "wordllama", "status": "ok",
     }  # fmt: skip
 
 

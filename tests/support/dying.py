@@ -69,6 +69,7 @@ class Process:
 
     process: asyncio.subprocess.Process
     channel: grpc.aio.Channel
+    address: str
 
     async def gone(self, seconds: float = 20) -> None:
         """Return when it has died by its own hand; fails where it has not in time."""
@@ -108,7 +109,7 @@ async def dying_service(
                     await asyncio.sleep(0.02)
             address = json.loads(addresses.read_text(encoding="utf-8"))["address"]
             async with channel_to(address) as channel:
-                yield Process(process, channel)
+                yield Process(process, channel, address)
         finally:
             if process.returncode is None:
                 process.kill()
@@ -121,13 +122,15 @@ async def _main() -> None:
     from knowledge_svc.settings import Settings
     from svckit import serve, settings
     from svckit.stores import open_store
+    from tests.support.extractor import SentenceExtractor
     from tests.support.knowledge import QUICK, QUICK_CARE
 
     chosen = settings.load(Settings, "knowledge")
     async with open_store(chosen, "knowledge_svc", "knowledge") as opened:
         functions: Any = Mortal("sql", opened.functions)
         store = replace(opened, functions=functions)
-        async with open_backends(chosen, store) as backends:
+        async with open_backends(chosen, store) as opened_backends:
+            backends = replace(opened_backends, extractor=SentenceExtractor())
             parts: dict[str, Any] = {
                 name: Mortal(name, part)
                 for name, part in vars(backends).items()

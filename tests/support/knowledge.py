@@ -80,15 +80,15 @@ async def knowledge_service(
     index: Callable[[VectorIndex], VectorIndex] = lambda index: index,
     pace: Pace = QUICK,
     reranker: Reranker | None = None,
+    **parts: Any,
 ) -> AsyncIterator[Stub]:
-    """A running service on pgvector; `index` may put something between."""
+    """A running service on pgvector; `index` may put something between, `parts` are backends."""
 
     def assembled(store: Store) -> Any:
         backends = Backends(
             index(PgvectorIndex(store.functions)),
             embedder or wordllama(),
-            blobs_of(database),
-            reranker,
+            **{"blobs": blobs_of(database), "reranker": reranker, **parts},
         )
         return assemble(store, backends, pace)
 

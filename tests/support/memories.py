@@ -16,7 +16,7 @@ from svckit import structs
 from svckit.stores import Store
 from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
-from tests.support.knowledge import QUICK, _is_serving, eventually, wordllama
+from tests.support.knowledge import QUICK, eventually, is_serving, wordllama
 from tests.support.services import channel_to, running
 
 Stub = memory_service_pb2_grpc.MemoryServiceStub
@@ -47,7 +47,7 @@ async def memory_service(
         running(assembled, database, "knowledge") as address,
         channel_to(address) as channel,
     ):
-        await eventually(partial(_is_serving, channel))
+        await eventually(partial(is_serving, channel))
         yield Services(Stub(channel), ItemStub(channel))
 
 

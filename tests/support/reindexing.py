@@ -22,7 +22,13 @@ from knowledge_svc.ports.items import Embedder, VectorIndex
 from svckit.stores import Store
 from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
-from tests.support.knowledge import Stub, _is_serving, a_request, as_administrator, eventually
+from tests.support.knowledge import (
+    Stub,
+    a_request,
+    as_administrator,
+    eventually,
+    is_serving,
+)
 from tests.support.services import channel_to, running
 
 QUICK = Pace(lease_seconds=1.0, poll_seconds=0.05, retry_seconds=0.01, most_items=32)
@@ -118,7 +124,7 @@ async def replica(
         running(assembled, database, "knowledge") as address,
         channel_to(address) as channel,
     ):
-        await eventually(partial(_is_serving, channel))
+        await eventually(partial(is_serving, channel))
         yield Replica.over(channel)
 
 

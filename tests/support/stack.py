@@ -25,6 +25,7 @@ from svckit.addresses import Bind
 from svckit.stores import Store
 from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
+from tests.support.extractor import SentenceExtractor
 from tests.support.http import serving
 from tests.support.knowledge import QUICK_CARE
 from tests.support.services import channel_to, store_of
@@ -35,7 +36,7 @@ EMBEDDER = WordLlamaEmbedder()
 
 def _knowledge(store: Store, database: Database) -> serve.Service:
     index = PgvectorIndex(store.functions)
-    backends = Backends(index, EMBEDDER, blobs_of(database))
+    backends = Backends(index, EMBEDDER, blobs_of(database), extractor=SentenceExtractor())
     return knowledge_svc.__main__.assemble(store, backends, care=QUICK_CARE)
 
 
