@@ -21,10 +21,11 @@ _ITEM: dict[str, Any] = {
     "occurred_at": TIME,
     "source_event_id": None,
     "source_position": None,
+    "document_id": None,
+    "place": None,
     "index_state": "indexed",
     "created_at": TIME,
     "updated_at": None,
-    "document_id": None,
     "etag": "4711",
 }
 
@@ -35,7 +36,6 @@ class KnownAnswer(ItemAnswer):
 
     created_at: str | None
     updated_at: str | None
-    document_id: str | None
     etag: str
 
 

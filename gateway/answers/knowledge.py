@@ -35,6 +35,27 @@ class ScoresAnswer(TypedDict):
     rerank: float | None
 
 
+@with_config(
+    example(
+        {
+            "chunk_number": 17, "page": 4, "start": 812, "end": 1644, "speakers": [],
+            "seconds": None,
+        }
+    )
+)  # fmt: skip
+class PlaceAnswer(TypedDict):
+    """Where in a document a piece of its text stands: characters of the page, or where there are no
+    pages, of the document.
+    """
+
+    chunk_number: int
+    page: int | None
+    start: int
+    end: int
+    speakers: list[str]
+    seconds: float | None
+
+
 class ItemAnswer(TypedDict):
     """What is known, and where it comes from."""
 
@@ -49,6 +70,8 @@ class ItemAnswer(TypedDict):
     occurred_at: str | None
     source_event_id: str | None
     source_position: int | None
+    document_id: str | None
+    place: PlaceAnswer | None
     index_state: str
 
 
@@ -80,6 +103,8 @@ class NeighbourAnswer(ItemAnswer):
             "occurred_at": TIME,
             "source_event_id": EVENT,
             "source_position": 4711,
+            "document_id": None,
+            "place": None,
             "index_state": "indexed",
             "beside": [],
         }

@@ -20,7 +20,6 @@ def item(message: knowledge_pb2.Knowledge) -> answers.KnownAnswer:
         **known(message),
         "created_at": moment(message, "created_at"),
         "updated_at": moment(message, "updated_at"),
-        "document_id": message.document_id or None,
         "etag": message.etag,
     }
 

@@ -43,5 +43,18 @@ def known(item: knowledge_pb2.Knowledge) -> answers.ItemAnswer:
         "occurred_at": moment(item, "occurred_at"),
         "source_event_id": item.source_event_id or None,
         "source_position": item.source_position or None,
+        "document_id": item.document_id or None,
+        "place": _place(item.place) if item.HasField("place") else None,
         "index_state": _INDEX_STATES.get(item.index_state, "pending"),
+    }
+
+
+def _place(message: knowledge_pb2.DocumentPlace) -> answers.PlaceAnswer:
+    return {
+        "chunk_number": message.chunk_number,
+        "page": message.page or None,
+        "start": message.start,
+        "end": message.end,
+        "speakers": [*message.speakers],
+        "seconds": message.seconds if message.HasField("seconds") else None,
     }

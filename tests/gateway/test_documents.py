@@ -66,7 +66,14 @@ async def test_an_upload_is_kept_read_found_and_given_back(gateway: httpx.AsyncC
     assert (await eventually(read))["chunks"] == 3
     search = {"query": "who mends nets", "person_id": person, "mode": "keyword"}
     hits = (await gateway.post("/v1/search", json=search)).json()["hits"]
-    assert [hit["content"] for hit in hits] == ["Her brother mends nets."]
+    [hit] = hits
+    assert (hit["content"], hit["document_id"]) == (
+        "Her brother mends nets.", document["document_id"],
+    )  # fmt: skip
+    assert hit["place"] == {
+        "chunk_number": 1, "page": None, "start": 0, "end": len("Her brother mends nets"),
+        "speakers": [], "seconds": None,
+    }  # fmt: skip
     content = await gateway.get(f"{path}/content")
     assert content.text == TEXT
     assert content.headers["content-length"] == str(len(TEXT))

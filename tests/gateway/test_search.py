@@ -42,7 +42,8 @@ async def test_a_hit_tells_what_it_is_and_where_it_comes_from(gateway: httpx.Asy
         "namespace": "messages", "metadata": {"mood": "happy"}, "person_id": answer["person_id"],
         "platform": "discord", "source_event_id": answer["event_id"],
         "source_position": answer["position"], "occurred_at": "2026-03-01T09:30:00Z",
-        "index_state": "indexed", "session_id": None, "group_id": None,
+        "index_state": "indexed", "session_id": None, "group_id": None, "document_id": None,
+        "place": None,
     }  # fmt: skip
     assert {name: hit[name] for name in expected} == expected
 
