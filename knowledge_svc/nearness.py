@@ -10,9 +10,9 @@ No index filters by metadata or platform; how a page is full all the same, whate
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from knowledge_svc.domain.items import Match
+from knowledge_svc.domain.items import Item, Match
 from knowledge_svc.domain.searching import Mode, Question
-from knowledge_svc.ports.items import MOST_IDS, MOST_MATCHES, Calibration, VectorIndex
+from knowledge_svc.ports.items import MOST_IDS, MOST_MATCHES, Calibration, ItemIndex, VectorIndex
 from knowledge_svc.ports.searching import SearchStore
 from knowledge_svc.spaces import Embedded, Spaces
 from svckit import logs
@@ -45,6 +45,9 @@ class Nearness:
         self._ids: Sequence[str] | None = None
         self._asked = 0
         self.similarities: Mapping[str, float] = {}
+        # Of what was found first, the items that fit; None where the index cannot tell, or
+        # what was found is more than one page.
+        self.items: Mapping[str, Item] | None = None
         # Whether there is nothing more to look for, and whether nothing was left out.
         self.are_all = question.mode is Mode.KEYWORD
         self._is_complete = False
@@ -100,10 +103,17 @@ class Nearness:
 
     async def _nearest(self, limit: int, ids: Sequence[str] | None) -> Sequence[Match]:
         assert self._embedded is not None
-        return await self._index.nearest(
-            self._embedded.space, self._embedded.vector, limit=limit,
-            narrow=self._question.filter.narrowing, ids=ids,
-        )  # fmt: skip
+        question, embedded, index = self._question, self._embedded, self._index
+        self.items = None
+        if not self._asked and question.mode is Mode.SEMANTIC and isinstance(index, ItemIndex):
+            matches, items = await index.nearest_items(
+                embedded.space, embedded.vector, limit=limit, chosen=question.filter, ids=ids
+            )
+            self.items = {item.knowledge_id: item for item in items}
+            return matches
+        return await index.nearest(
+            embedded.space, embedded.vector, limit=limit, narrow=question.filter.narrowing, ids=ids
+        )
 
     async def _nearest_that_fit(self, limit: int) -> Sequence[Match]:
         """The nearest of all that fit, of whom too few are among the nearest of all."""

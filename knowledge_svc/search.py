@@ -97,7 +97,7 @@ class Search:
             raise SemanticSearchUnavailable
         while True:
             near = ranking.by_meaning(nearness.similarities)
-            best, items = await self._read(question, near)
+            best, items = await self._read(question, near, nearness.items)
             if len(best) >= question.depth or nearness.are_all or _are_too_far(question, nearness):
                 return best, items
             await nearness.look()
@@ -145,7 +145,7 @@ class Search:
         width = question.candidates
         while True:
             near = list(nearness.similarities)[:width]
-            found = list(dict.fromkeys([*many.scores, *near]))
+            found = _most_promising(many.scores, nearness.similarities, near)[: 2 * width // 3]
             passages = await self._store.surroundings(found, question.filter, reach=ranking.REACH)
             known = {passage.knowledge_id for passage in passages}
             has_all_near = width >= len(nearness.similarities)
@@ -157,14 +157,19 @@ class Search:
             width = len(nearness.similarities)
 
     async def _read(
-        self, question: Question, scored: Sequence[Scored]
+        self,
+        question: Question,
+        scored: Sequence[Scored],
+        known: Mapping[str, Item] | None = None,
     ) -> tuple[Sequence[Scored], Mapping[str, Item]]:
-        """A page of those that are there and fit, with their items."""
+        """A page of those that are there and fit, with their items; `known` are all of them, if
+        they have been read.
+        """
         least = question.min_score
         if least is not None and not question.rerank:
             scored = [one for one in scored if one.score >= least]
-        items: dict[str, Item] = {}
-        start, step = 0, question.depth
+        items: dict[str, Item] = {**known} if known is not None else {}
+        start, step = (0, question.depth) if known is None else (len(scored), 0)
         while start < len(scored) and len(items) < question.depth:
             part = [one.knowledge_id for one in scored[start : start + step]]
             items |= await self._store.read(part, question.filter)
@@ -194,6 +199,22 @@ class Search:
             )
             for one in best
         ]
+
+
+def _most_promising(
+    by_words: Mapping[str, float], by_meaning: Mapping[str, float], near: Sequence[str]
+) -> list[str]:
+    """What words found and what is near, those first that are high in both.
+
+    Reading what stands beside an item costs more than finding it.
+    """
+    best_word = max(by_words.values(), default=0.0) or 1.0
+    best_meaning = max(by_meaning.values(), default=0.0) or 1.0
+    promise = {
+        one: by_words.get(one, 0.0) / best_word + by_meaning.get(one, 0.0) / best_meaning
+        for one in (*by_words, *near)
+    }
+    return sorted(promise, key=lambda one: (-promise[one], one))
 
 
 def _are_too_far(question: Question, nearness: Nearness) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from knowledge_svc.domain.items import Filter, IdPage, Indexed, Match, Space, Vector
+from knowledge_svc.domain.items import Filter, IdPage, Indexed, Item, Match, Space, Vector
 from svckit.errors import SqlError, Unavailable
 from svckit.sql import SqlFunctions
 
@@ -71,6 +71,26 @@ class PgvectorIndex:
             ids=None if ids is None else [*ids],
         )
         return [Match(*row) for row in rows]
+
+    async def nearest_items(
+        self,
+        space: str,
+        query: Sequence[float],
+        *,
+        limit: int,
+        chosen: Filter,
+        ids: Sequence[str] | None = None,
+    ) -> tuple[list[Match], list[Item]]:
+        found = await self._call(
+            "nearest_items",
+            space=space,
+            query=_text(query),
+            most=limit,
+            narrow=chosen.narrowing.as_json(),
+            filter=chosen.as_json(),
+            ids=None if ids is None else [*ids],
+        )
+        return [Match(*row) for row in found["matches"]], [Item(**row) for row in found["items"]]
 
     async def _call(self, function: str, **arguments: Any) -> Any:
         try:

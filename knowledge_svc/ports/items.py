@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from knowledge_svc.domain.changes import Change
 from knowledge_svc.domain.items import (
@@ -204,6 +204,25 @@ class VectorIndex(Protocol):
 
         Of equal ones at the end of the page a hosted index may choose any. `narrow` is a
         `Filter.narrowing`; `ids`, at most MOST_IDS, leaves no others.
+        """
+        ...
+
+
+@runtime_checkable
+class ItemIndex(Protocol):
+    """A vector index that stands beside the items, and so answers both at once."""
+
+    async def nearest_items(
+        self,
+        space: str,
+        query: Sequence[float],
+        *,
+        limit: int,
+        chosen: Filter,
+        ids: Sequence[str] | None = None,
+    ) -> tuple[Sequence[Match], Sequence[Item]]:
+        """As `VectorIndex.nearest`, narrowed by what it can of the filter, and of those found the
+        items that are there and fit all of it, in no order.
         """
         ...
 
