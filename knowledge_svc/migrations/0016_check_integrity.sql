@@ -184,7 +184,7 @@ BEGIN
     UPDATE knowledge.index_states s
     SET state = 'pending', revision = i.revision, lease_owner = NULL, next_attempt_at = now(),
         attempts = CASE WHEN s.state = 'pending' THEN s.attempts ELSE 0 END,
-        last_error = CASE WHEN s.state = 'pending' THEN s.last_error END,
+        last_error = CASE WHEN s.state = 'pending' THEN s.last_error END, failed_at = NULL,
         pending_since = CASE WHEN s.state = 'pending' THEN s.pending_since ELSE now() END
     FROM knowledge.knowledge_items i
     JOIN jsonb_to_recordset(repair_items.writes) w (knowledge_id uuid, revision bigint)
@@ -363,6 +363,8 @@ DECLARE
 BEGIN
     PERFORM FROM knowledge.knowledge_items i WHERE i.knowledge_id = ANY (settled)
     ORDER BY i.knowledge_id FOR UPDATE;
+    PERFORM FROM knowledge.index_states s WHERE s.knowledge_id = ANY (settled)
+    ORDER BY s.knowledge_id FOR UPDATE;
     WITH item AS (
         UPDATE knowledge.knowledge_items i SET revision = nextval('knowledge.revisions')
         WHERE i.knowledge_id = ANY (settled) AND i.deleted_at IS NULL
@@ -370,7 +372,7 @@ BEGIN
     )
     UPDATE knowledge.index_states s
     SET revision = i.revision, state = 'pending', attempts = 0, last_error = NULL,
-        lease_owner = NULL, next_attempt_at = now(), pending_since = now()
+        failed_at = NULL, lease_owner = NULL, next_attempt_at = now(), pending_since = now()
     FROM item i WHERE s.knowledge_id = i.knowledge_id;
     GET DIAGNOSTICS renewed = ROW_COUNT;
     DELETE FROM knowledge.suspects s

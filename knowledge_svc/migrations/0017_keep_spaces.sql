@@ -74,14 +74,22 @@ BEGIN
                    WHERE s.state = 'serving') THEN
         RETURN NULL;
     END IF;
-    INSERT INTO knowledge.space_states (knowledge_id, space_id, revision)
-    SELECT w.knowledge_id, p.space_id, w.revision
+    -- A repair adds rows of deletions: then the partner may have a vector, and had a row all along.
+    INSERT INTO knowledge.space_states AS held (knowledge_id, space_id, revision, state)
+    SELECT w.knowledge_id, p.space_id, w.revision,
+           CASE w.state WHEN 'deleting' THEN 'deleting' ELSE 'pending' END
     FROM written w
     JOIN knowledge.spaces s ON s.space_id = w.space_id AND s.state = 'serving'
     CROSS JOIN knowledge.spaces p
     WHERE p.state IN ('building', 'standby')
     ORDER BY w.knowledge_id
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (knowledge_id, space_id) DO UPDATE
+    SET state = 'deleting',
+        lease_owner = CASE WHEN held.state = 'pending' AND held.next_attempt_at > now()
+            THEN held.lease_owner END,
+        next_attempt_at = CASE WHEN held.state = 'pending' AND held.lease_owner IS NOT NULL
+            THEN greatest(held.next_attempt_at, now()) ELSE now() END
+    WHERE excluded.state = 'deleting' AND held.state <> 'deleting';
     RETURN NULL;
 END $$;
 
@@ -162,7 +170,8 @@ BEGIN
                WHERE s.knowledge_id = OLD.knowledge_id AND p.state IN ('building', 'standby')) THEN
         UPDATE knowledge.index_states s
         SET lease_owner = NULL, next_attempt_at = now() + interval '0.5 seconds'
-        WHERE s.knowledge_id = OLD.knowledge_id AND s.state = 'deleting';
+        -- Out of the planner's sight, which would look for the one row through the whole queue.
+        WHERE s.knowledge_id = OLD.knowledge_id AND (s.state = 'deleting') IS TRUE;
         RETURN NULL;
     END IF;
     RETURN OLD;

@@ -1,6 +1,10 @@
 -- The queue of each space, and how one space gives way to another.
 -- ZK018: there is no such space; {"space"}.
 -- ZK019: the space is in no state for that; {"space", "state"}.
+--
+-- Where ids say which rows, what else is asked of them is kept from the planner: a row has an owner
+-- only while it waits, or `IS TRUE`. It would rather look through the queue for them, by an index
+-- that is small as far as it knows, and large whenever that matters.
 
 -- The next items of a space that is being built: up to a thousand wait in its queue at a time, so
 -- that what is written meanwhile does not wait behind all that there was. Whoever finds another at
@@ -67,8 +71,8 @@ BEGIN
     END IF;
     WITH due AS MATERIALIZED (
         SELECT s.knowledge_id, s.next_attempt_at, s.revision FROM knowledge.space_states s
-        WHERE s.space_id = here AND s.state = claim_pending.kind AND s.state IN ('pending', 'deleting')
-          AND s.next_attempt_at <= now()
+        WHERE s.space_id = here AND s.state = claim_pending.kind
+          AND s.state IN ('pending', 'deleting') AND s.next_attempt_at <= now()
         ORDER BY s.next_attempt_at, s.revision
         LIMIT claim_pending.most FOR UPDATE SKIP LOCKED
     ), sized AS (
@@ -99,18 +103,20 @@ END $$;
 
 -- Holds rows a while longer, those of the ids that `owner` holds; 0 lets go of them.
 DROP FUNCTION knowledge.renew_leases(text[], text, integer);
-CREATE FUNCTION knowledge.renew_leases(ids text[], owner text, lease_ms integer, space text DEFAULT NULL)
-RETURNS jsonb
+CREATE FUNCTION knowledge.renew_leases(
+    ids text[], owner text, lease_ms integer, space text DEFAULT NULL
+) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
     here integer := knowledge.id_of_space(renew_leases.space);
+    kept uuid[] := renew_leases.ids::uuid[];
 BEGIN
     PERFORM FROM knowledge.space_states s
-    WHERE s.space_id = here AND s.knowledge_id = ANY (renew_leases.ids::uuid[]) ORDER BY s.knowledge_id FOR UPDATE;
+    WHERE s.space_id = here AND s.knowledge_id = ANY (kept) ORDER BY s.knowledge_id FOR UPDATE;
     UPDATE knowledge.space_states s
     SET next_attempt_at = now() + make_interval(secs => renew_leases.lease_ms / 1000.0)
-    WHERE s.space_id = here AND s.knowledge_id = ANY (renew_leases.ids::uuid[])
-      AND s.lease_owner = renew_leases.owner AND s.state IN ('pending', 'deleting');
+    WHERE s.space_id = here AND s.knowledge_id = ANY (kept)
+      AND s.lease_owner = renew_leases.owner;
     RETURN 'null';
 END $$;
 
@@ -118,7 +124,8 @@ END $$;
 -- that has changed since is pending, and due unless somebody else is at it. Answers the ids of
 -- items that are gone or going: their vectors are to be removed again.
 DROP FUNCTION knowledge.mark_indexed(jsonb, text);
-CREATE FUNCTION knowledge.mark_indexed(marks jsonb, owner text, space text DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION knowledge.mark_indexed(marks jsonb, owner text, space text DEFAULT NULL)
+RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
@@ -174,7 +181,7 @@ BEGIN
             knowledge_id uuid, revision bigint, attempts integer, delay_seconds float8,
             is_final boolean, error text)
         JOIN knowledge.space_states s USING (knowledge_id)
-        WHERE s.space_id = here AND s.state IN ('pending', 'deleting') AND s.lease_owner = put_off.owner
+        WHERE s.space_id = here AND s.lease_owner = put_off.owner
     )
     UPDATE knowledge.space_states s
     SET lease_owner = NULL,
@@ -185,6 +192,30 @@ BEGIN
         next_attempt_at = CASE WHEN f.is_latest
             THEN now() + make_interval(secs => f.delay_seconds) ELSE now() END
     FROM failure f WHERE s.space_id = here AND s.knowledge_id = f.knowledge_id;
+    RETURN 'null';
+END $$;
+
+-- Those of the writes, [{"knowledge_id", "revision"}], in order, that still wait to be indexed.
+CREATE OR REPLACE FUNCTION knowledge.pending_writes(writes jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
+    SELECT coalesce(jsonb_agg(w.value ORDER BY w.place), '[]')
+    FROM jsonb_array_elements(pending_writes.writes) WITH ORDINALITY w (value, place)
+    JOIN knowledge.index_states s ON s.knowledge_id = (w.value ->> 'knowledge_id')::uuid
+    WHERE (s.state = 'pending') IS TRUE AND s.revision >= (w.value -> 'revision')::bigint
+$$;
+
+-- Last step of deletions: the vectors are gone, now the rows. Only those that `owner` holds.
+CREATE OR REPLACE FUNCTION knowledge.finish_deletions(ids text[], owner text) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
+DECLARE
+    leaving uuid[] := finish_deletions.ids::uuid[];
+BEGIN
+    PERFORM FROM knowledge.knowledge_items i
+    WHERE i.knowledge_id = ANY (leaving) ORDER BY i.knowledge_id FOR UPDATE;
+    DELETE FROM knowledge.knowledge_items i
+    USING knowledge.index_states s
+    WHERE i.knowledge_id = ANY (leaving) AND s.knowledge_id = i.knowledge_id
+      AND (s.state = 'deleting') IS TRUE AND s.lease_owner = finish_deletions.owner;
     RETURN 'null';
 END $$;
 
@@ -395,14 +426,15 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
     partner integer;
+    gone uuid[] := forget_removals.ids::uuid[];
 BEGIN
     -- It does not begin to serve meanwhile: then the deletions would have no row to end by.
     SELECT p.space_id INTO partner FROM knowledge.spaces p
     WHERE p.space = forget_removals.space AND p.state IN ('building', 'standby') FOR SHARE;
     WITH batch AS (
         SELECT s.knowledge_id, s.space_id FROM knowledge.space_states s
-        WHERE s.space_id = partner AND s.knowledge_id = ANY (forget_removals.ids::uuid[])
-          AND s.state = 'deleting' AND s.next_attempt_at <= now()
+        WHERE s.space_id = partner AND s.knowledge_id = ANY (gone)
+          AND (s.state = 'deleting') IS TRUE AND s.next_attempt_at <= now()
         ORDER BY s.knowledge_id FOR UPDATE
     )
     DELETE FROM knowledge.space_states s USING batch

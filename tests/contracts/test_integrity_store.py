@@ -8,7 +8,8 @@ from knowledge_svc.adapters.sql_integrity import SqlIntegrityStore
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.domain.blobs import Blob
 from knowledge_svc.domain.integrity import Finding, Kind
-from knowledge_svc.domain.items import Space, Stored, Vector, Write
+from knowledge_svc.domain.items import Failure, Space, Stored, Task, Vector, Write
+from knowledge_svc.domain.items import Kind as TaskKind
 from svckit import ids, sql
 from tests.support.cluster import Database, administrator
 from tests.support.knowledge import an_entry
@@ -44,6 +45,10 @@ async def stored(items: SqlItemStore, *contents: str, namespace: str = "default"
         assert isinstance(answer, Stored) and answer.revision is not None
         writes.append(Write(answer.knowledge_id, answer.revision))
     return writes
+
+
+async def claim(queue: SqlIndexQueue, owner: str, kind: TaskKind = "pending") -> list[Task]:
+    return [*await queue.claim(owner, kind, most=10, most_bytes=1 << 20, lease_seconds=30)]
 
 
 async def a_document(database: Database, state: str, key: str = KEY) -> Finding:
@@ -119,8 +124,8 @@ async def test_a_stranger_is_in_no_row_and_may_have_been_deleted(store, items):
 
 async def test_an_item_is_queued_only_as_the_write_that_was_looked_at(store, items, queue):
     [one, two] = await stored(items, "one", "two")
-    await queue.claim("me", most=10, lease_seconds=30)
-    await queue.mark_indexed([one, two], "model-1")
+    await claim(queue, "me")
+    await queue.mark_indexed([one, two], "model-1", owner="me")
     later = Write(two.knowledge_id, two.revision - 1)
 
     assert await store.requeue([one, later, Write(ids.new(), 1)]) == [True, False, False]
@@ -130,12 +135,31 @@ async def test_an_item_is_queued_only_as_the_write_that_was_looked_at(store, ite
 
 async def test_what_an_indexer_is_at_is_not_disturbed(store, items, queue):
     [one] = await stored(items, "one")
-    await queue.claim("me", most=10, lease_seconds=30)
+    await claim(queue, "me")
 
     assert await store.requeue([one]) == [True]
 
-    assert await queue.claim("other", most=10, lease_seconds=30) == []
+    assert await claim(queue, "other") == []
     assert (await store.items_again([one.knowledge_id]))[one.knowledge_id].is_held
+
+
+async def test_what_was_given_up_is_no_dead_letter_once_it_is_queued_again(
+    store, items, queue, database
+):
+    for settle in (False, True):
+        [one] = await stored(items, f"ill {settle}")
+        [task] = await claim(queue, "me")
+        await queue.put_off([Failure(task, 5, 0.0, True, "ill")], owner="me")
+
+        await (store.settle("s", [one.knowledge_id]) if settle else store.requeue([one]))
+
+        async with administrator(database) as admin:
+            row = await admin.fetchrow(
+                "SELECT state, failed_at FROM knowledge.index_states WHERE knowledge_id = $1",
+                one.knowledge_id,
+            )
+        assert (row["state"], row["failed_at"]) == ("pending", None)
+        await claim(queue, "me")
 
 
 async def test_a_deletion_is_taken_up_again_unless_somebody_is_at_it(store, items, queue, database):
@@ -150,7 +174,8 @@ async def test_a_deletion_is_taken_up_again_unless_somebody_is_at_it(store, item
 
     assert await store.resume_deletions([*both, ids.new()]) == [True, True, False]
 
-    tasks = await queue.claim("other", most=10, lease_seconds=30)
+    assert await claim(queue, "other") == []
+    tasks = await claim(queue, "other", "deleting")
     assert [(task.knowledge_id, task.is_deletion) for task in tasks] == [(one.knowledge_id, True)]
 
 
@@ -213,13 +238,13 @@ async def test_only_deleted_ids_and_old_suspects_are_condemned(store, items, dat
 
 async def test_an_item_that_came_while_its_vector_was_removed_is_a_new_write(store, items, queue):
     [one] = await stored(items, "one")
-    await queue.claim("me", most=10, lease_seconds=30)
+    await claim(queue, "me")
 
     assert await store.settle("s", [one.knowledge_id, ids.new()]) == 1
 
     # Whoever is at the old write finds, when marking, that there is a later one.
-    await queue.mark_indexed([one], "model-1")
-    [task] = await queue.claim("other", most=10, lease_seconds=30)
+    await queue.mark_indexed([one], "model-1", owner="me")
+    [task] = await claim(queue, "other")
     assert task.revision > one.revision
 
 

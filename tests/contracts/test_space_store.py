@@ -6,14 +6,15 @@ from typing import Any
 import pytest
 
 from knowledge_svc.adapters.queue import SqlIndexQueue
+from knowledge_svc.adapters.sql_integrity import SqlIntegrityStore
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.sql_spaces import SqlSpaceStore
-from knowledge_svc.domain.items import Space, Stored, Write
+from knowledge_svc.domain.items import Failure, Kind, Space, Stored, Task, Write
 from knowledge_svc.domain.spaces import SpaceNotFound, SpaceNotReady
 from knowledge_svc.ports.spaces import SpaceStore
 from svckit import ids, sql
 from tests.support.cluster import Database
-from tests.support.knowledge import an_entry, as_administrator
+from tests.support.knowledge import an_entry, as_administrator, eventually
 from tests.support.reindexing import replace
 
 OLD = Space("old", "model a", 4, "whole-1")
@@ -57,11 +58,25 @@ async def store(items: SqlItemStore, *contents: str) -> list[Write]:
     ]
 
 
-async def index_all(queue: SqlIndexQueue, model: str, owner: str = "indexer") -> list[str]:
+async def claim(
+    queue: SqlIndexQueue, owner: str = "indexer", kind: Kind = "pending", *,
+    most: int = 10, lease: float = 30.0,
+) -> list[Task]:  # fmt: skip
+    return [*await queue.claim(owner, kind, most=most, most_bytes=1 << 20, lease_seconds=lease)]
+
+
+async def mark(
+    queue: SqlIndexQueue, model: str | None, *done: Task | Write, owner: str = "indexer"
+) -> list[str]:
+    writes = [Write(one.knowledge_id, one.revision) for one in done]
+    return await queue.mark_indexed(writes, model, owner=owner)
+
+
+async def index_all(queue: SqlIndexQueue, model: str) -> list[str]:
     """Index all that is due; the contents, in order."""
     contents: list[str] = []
-    while tasks := await queue.claim(owner, most=100, lease_seconds=30):
-        await queue.mark_indexed([Write(t.knowledge_id, t.revision) for t in tasks], model)
+    while tasks := await claim(queue, most=100):
+        await mark(queue, model, *tasks)
         contents += [task.content for task in tasks]
     return contents
 
@@ -121,10 +136,10 @@ async def test_what_is_written_meanwhile_does_not_wait_behind_all_that_was_there
     for _ in range(3):
         await store(items, *(f"before {ids.new()}" for _ in range(1_000)))
     await spaces.start(NEW)
-    await new.claim("indexer", most=10, lease_seconds=30)
+    await claim(new)
     await store(items, "after")
 
-    claimed = [await new.claim("indexer", most=500, lease_seconds=30) for _ in range(3)]
+    claimed = [await claim(new, most=500) for _ in range(3)]
 
     assert "after" in {task.content for tasks in claimed for task in tasks}
 
@@ -132,8 +147,8 @@ async def test_what_is_written_meanwhile_does_not_wait_behind_all_that_was_there
 async def test_how_far_it_is_counts_what_nobody_has_looked_at_yet(spaces, items, new):
     await store(items, *(f"{number}" for number in range(1_100)))
     await spaces.start(NEW)
-    tasks = await new.claim("indexer", most=10, lease_seconds=30)
-    await new.mark_indexed([Write(t.knowledge_id, t.revision) for t in tasks], "model b")
+    tasks = await claim(new)
+    await mark(new, "model b", *tasks)
 
     [_, status] = await spaces.spaces()
 
@@ -147,13 +162,69 @@ async def test_a_new_write_of_an_item_waits_for_both_spaces(
     [write] = await store(items, "one")
     await spaces.start(NEW)
     await index_all(old, "model a")
-    [task] = await new.claim("indexer", most=10, lease_seconds=30)
+    [task] = await claim(new)
     await replace(database, write.knowledge_id, "two")
 
-    assert await new.mark_indexed([Write(task.knowledge_id, task.revision)], "model b") == []
+    assert await mark(new, "model b", task) == []
 
     assert await index_all(old, "model a") == ["two"]
     assert await index_all(new, "model b") == ["two"]
+
+
+@pytest.mark.parametrize("space", ["old", "new"])
+async def test_only_who_holds_a_task_in_a_space_renews_it_or_puts_it_off(
+    spaces, items, functions, space: str
+):
+    queue = SqlIndexQueue(functions, space)
+    other = SqlIndexQueue(functions, "new" if space == "old" else "old")
+    [write] = await store(items, "one")
+    await spaces.start(NEW)
+    [task] = await claim(queue, "me")
+
+    await queue.renew("other", [write.knowledge_id], lease_seconds=0)
+    await queue.put_off([Failure(task, 5, 0.0, True, "ill")], owner="other")
+    # Nor is it anything to the queue of the other space.
+    await other.renew("me", [write.knowledge_id], lease_seconds=0)
+    await other.put_off([Failure(task, 5, 0.0, True, "ill")], owner="me")
+    assert await claim(queue, "other") == []
+    assert (await queue.backlog()).dead_letters == (await other.backlog()).dead_letters == 0
+
+    await queue.renew("me", [write.knowledge_id], lease_seconds=0)
+    [task] = await claim(queue, "other")
+    await queue.put_off([Failure(task, 5, 0.0, True, "ill")], owner="other")
+    assert ((await queue.backlog()).dead_letters, (await other.backlog()).dead_letters) == (1, 0)
+
+
+async def test_a_change_leaves_an_item_to_the_indexer_of_each_space_that_is_at_it(
+    spaces, items, old, new, database: Database
+):
+    [write] = await store(items, "one")
+    await spaces.start(NEW)
+    tasks = {queue: await claim(queue, "me") for queue in (old, new)}
+    await replace(database, write.knowledge_id, "two")
+
+    for queue, (task,) in tasks.items():
+        assert await claim(queue, "other") == []
+        assert await mark(queue, "model", task, owner="me") == []
+        [again] = await claim(queue, "other")
+        assert again.content == "two"
+
+
+async def test_what_was_given_up_in_a_space_is_tried_again_after_a_change(
+    spaces, items, old, new, database: Database
+):
+    [write] = await store(items, "one")
+    await spaces.start(NEW)
+    await index_all(old, "model a")
+    [task] = await claim(new)
+    await new.put_off([Failure(task, 5, 0.0, True, "ill")], owner="indexer")
+    before = (await new.backlog()).dead_letters
+    await replace(database, write.knowledge_id, "two")
+
+    assert (before, (await new.backlog()).dead_letters) == (1, 0)
+    assert await index_all(new, "model b") == ["two"]
+    async with as_administrator(database) as admin:
+        assert await admin.fetchval("SELECT count(failed_at) FROM knowledge.space_states") == 0
 
 
 async def test_a_write_that_changes_no_vector_is_not_indexed_again(
@@ -205,13 +276,13 @@ async def test_items_follow_the_space_that_serves(spaces, items, old, new, datab
     first, second = await store(items, "one", "two")
     await index_all(old, "model a")
     await spaces.start(NEW)
-    tasks = await new.claim("indexer", most=10, lease_seconds=30)
-    await new.mark_indexed([first], "model b")
+    tasks = await claim(new)
+    await mark(new, "model b", first)
 
     await aged(database)
     with pytest.raises(SpaceNotReady):
         await spaces.switch("new")
-    await new.mark_indexed([second], None)
+    await mark(new, None, second)
     await spaces.switch("new")
     await spaces.switch("new")
 
@@ -245,10 +316,10 @@ async def test_an_indexer_marks_its_own_space_whichever_serves(spaces, items, ol
     [write] = await store(items, "one")
     await spaces.start(NEW)
     await index_all(new, "model b")
-    [task] = await old.claim("slow", most=1, lease_seconds=30)
+    [task] = await claim(old, "slow")
     await spaces.switch("new")
 
-    await old.mark_indexed([Write(task.knowledge_id, task.revision)], "model a")
+    await mark(old, "model a", task, owner="slow")
 
     assert (await items.get(write.knowledge_id)).embedding_model == "model b"
     assert [status.indexed_items for status in await spaces.spaces()] == [1, 1]
@@ -265,8 +336,7 @@ async def test_an_item_does_not_go_before_its_vector_in_the_other_space(spaces, 
     assert (await old.backlog()).rows == 1
     removals = await spaces.removals("new", most=10)
     await spaces.forget_removals("new", removals)
-    await asyncio.sleep(0.5)
-    [task] = await old.claim("me", most=10, lease_seconds=30)
+    [task] = await eventually(lambda: claim(old, "me", "deleting"))
     await items.finish_deletions([write.knowledge_id], owner="me")
 
     assert removals == [write.knowledge_id]
@@ -275,17 +345,42 @@ async def test_an_item_does_not_go_before_its_vector_in_the_other_space(spaces, 
     assert await items.find_missing([write.knowledge_id]) == []
 
 
+@pytest.mark.parametrize("has_row", [True, False])
+async def test_a_deletion_whose_row_is_lost_ends_in_both_spaces_once_it_is_repaired(
+    spaces, items, old, new, functions, database: Database, has_row: bool
+):
+    [write] = await store(items, "one")
+    await spaces.start(NEW)
+    await index_all(old, "model a")
+    await index_all(new, "model b")
+    async with as_administrator(database) as admin:
+        await admin.execute("UPDATE knowledge.knowledge_items SET deleted_at = now()")
+        await admin.execute("DELETE FROM knowledge.index_states")
+        if not has_row:
+            await admin.execute("DELETE FROM knowledge.space_states")
+
+    assert await SqlIntegrityStore(functions).resume_deletions([write.knowledge_id]) == [True]
+
+    assert await claim(new) == []
+    assert await spaces.removals("new", most=10) == [write.knowledge_id]
+    await spaces.forget_removals("new", [write.knowledge_id])
+    [task] = await claim(old, "me", "deleting")
+    await items.finish_deletions([task.knowledge_id], owner="me")
+    async with as_administrator(database) as admin:
+        assert await admin.fetchval("SELECT count(*) FROM knowledge.knowledge_items") == 0
+
+
 async def test_what_the_other_indexer_is_at_is_removed_when_it_is_done(spaces, items, old, new):
     """Its vector may be on the way."""
     [write] = await store(items, "one")
     await spaces.start(NEW)
-    await new.claim("slow", most=1, lease_seconds=0.4)
+    await claim(new, "slow", lease=0.4)
     await delete(items, write.knowledge_id)
 
     assert await spaces.removals("new", most=10) == []
-    assert await new.mark_indexed([write], "model b") == [write.knowledge_id]
-    await asyncio.sleep(0.5)
-    assert await spaces.removals("new", most=10) == [write.knowledge_id]
+    assert await mark(new, "model b", write, owner="slow") == [write.knowledge_id]
+    removals = await eventually(lambda: spaces.removals("new", most=10))
+    assert removals == [write.knowledge_id]
 
 
 async def test_a_deletion_ends_in_the_space_that_serves_by_then(spaces, items, old, new):
@@ -299,7 +394,7 @@ async def test_a_deletion_ends_in_the_space_that_serves_by_then(spaces, items, o
     await spaces.switch("new")
 
     await items.finish_deletions([first.knowledge_id, second.knowledge_id], owner="me")
-    claimed = await new.claim("indexer", most=10, lease_seconds=30)
+    claimed = await claim(new, kind="deleting")
     await spaces.forget_removals("old", await spaces.removals("old", most=10))
     await items.finish_deletions([task.knowledge_id for task in claimed], owner="indexer")
 
@@ -312,14 +407,13 @@ async def test_a_deletion_ends_in_the_space_that_serves_by_then(spaces, items, o
 async def test_a_space_goes_when_nobody_writes_there(spaces, items, old, new):
     await store(items, "one")
     await spaces.start(NEW)
-    await new.claim("slow", most=1, lease_seconds=0.4)
+    await claim(new, "slow", lease=0.4)
 
     assert await spaces.start_drop("new")
     assert not await spaces.start_drop("new")
-    assert await new.claim("other", most=1, lease_seconds=0) == []
+    assert await claim(new, "other", lease=0) == []
     assert await spaces.droppable() == []
-    await asyncio.sleep(0.5)
-    assert await spaces.droppable() == ["new"]
+    assert await eventually(spaces.droppable) == ["new"]
     await spaces.forget("new")
     await spaces.forget("new")
 

@@ -209,8 +209,8 @@ async def test_the_process_searches_with_the_reranker_that_was_chosen(
 ):
     assembled = []
 
-    def note(*parts: object, **more: object) -> None:
-        assembled.append((parts, more))
+    def note(*parts: object) -> None:
+        assembled.append(parts)
 
     async def served(*_: object) -> None:
         pass
@@ -222,10 +222,10 @@ async def test_the_process_searches_with_the_reranker_that_was_chosen(
 
     await process.main()
 
-    [((_, embedder, index), more)] = assembled
-    assert isinstance(embedder, RememberingEmbedder)
-    assert isinstance(index, PineconeIndex)
-    assert isinstance(more["reranker"], VoyageReranker)
+    [(_, backends)] = assembled
+    assert isinstance(backends.embedder, RememberingEmbedder)
+    assert isinstance(backends.index, PineconeIndex)
+    assert isinstance(backends.reranker, VoyageReranker)
 
 
 async def test_backends_that_are_away_do_not_end_the_start(database, clouds):

@@ -22,13 +22,7 @@ from knowledge_svc.ports.items import Embedder, VectorIndex
 from svckit.stores import Store
 from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
-from tests.support.knowledge import (
-    Stub,
-    a_request,
-    as_administrator,
-    eventually,
-    is_serving,
-)
+from tests.support.knowledge import Stub, a_request, as_administrator, eventually, is_serving
 from tests.support.services import channel_to, running
 
 QUICK = Pace(lease_seconds=1.0, poll_seconds=0.05, retry_seconds=0.01, most_items=32)
