@@ -13,13 +13,15 @@ from knowledge_svc.domain.items import Filter, Space
 from knowledge_svc.ports.blobs import BlobStore
 from knowledge_svc.ports.erasing import ErasureStore
 from knowledge_svc.ports.items import MOST_MATCHES, ItemStore, VectorIndex
+from knowledge_svc.removing import removed_in
 from svckit import ids
 
 # Some tens of milliseconds for the store.
 STEP_ROWS = 500
 STEP_FILES = 100
-# Then what its process did not finish is anybody's.
+# Then what its process did not finish is anybody's; so files are removed well within, or not.
 _LEASE_SECONDS = 10.0
+_FILES_LEASE_SECONDS, _FILES_SECONDS = 30.0, 10.0
 # How soon to look again for what an indexer or an upload is at.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
 _MOST_FILES = 10_000
@@ -44,6 +46,9 @@ class Erasing:
         """
         await self._store.close(subject_ids)
         spaces = await self._store.spaces()
+        # As any deletion of a document: nobody sees it first, then pieces, file, row.
+        while await self._store.hide_documents(subject_ids, most=STEP_FILES):
+            pass
         await self._erase_items(subject_ids, spaces)
         await self._erase_memories(subject_ids)
         await self._erase_documents(subject_ids)
@@ -99,10 +104,11 @@ class Erasing:
         pause = _FIRST_PAUSE
         while True:
             doomed = await self._store.take_documents(
-                subject_ids, owner=self._owner, lease_seconds=_LEASE_SECONDS, most=STEP_FILES
+                subject_ids, owner=self._owner, lease_seconds=_FILES_LEASE_SECONDS, most=STEP_FILES
             )
             if doomed.documents:
-                await self._blobs.delete([document.blob_key for document in doomed.documents])
+                keys = [document.blob_key for document in doomed.documents]
+                await removed_in(_FILES_SECONDS, self._blobs, keys)
                 await self._store.forget_documents(
                     [document.document_id for document in doomed.documents], owner=self._owner
                 )

@@ -24,13 +24,16 @@ from knowledge_svc.domain.items import Space, Write
 from knowledge_svc.ports.blobs import BlobStore
 from knowledge_svc.ports.integrity import RepairStore
 from knowledge_svc.ports.items import VectorIndex
+from knowledge_svc.removing import removed_in
 from svckit import ids, logs
 from svckit.errors import Unavailable
 
 log = logs.get(__name__)
 
-# After this a file that its repair did not remove is the next one's, or the queue's.
+# After this a file that its repair did not remove is the next one's, or the queue's; so it is
+# removed well within, or not: the same bytes may be uploaded again right after.
 _ADOPTION_SECONDS = 60.0
+_FILES_SECONDS = 20.0
 
 _LOST = (Kind.FILE_MISSING, Kind.FILE_CORRUPT)
 
@@ -255,7 +258,7 @@ class FileMender:
             files, owner=self._owner, lease_seconds=_ADOPTION_SECONDS
         )
         if keys:
-            await self._blobs.delete(keys)
+            await removed_in(_FILES_SECONDS, self._blobs, keys)
             await self._store.forget_files(keys, owner=self._owner)
         return set(keys)
 

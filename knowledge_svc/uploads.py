@@ -12,6 +12,7 @@ from knowledge_svc.domain.documents import (
     MediaTypeMismatch,
     NewDocument,
 )
+from knowledge_svc.domain.items import SubjectErased
 from knowledge_svc.extraction.media_types import media_type_of, safe_filename
 from knowledge_svc.ports.blobs import BlobStore
 from knowledge_svc.ports.documents import DocumentStore
@@ -53,7 +54,7 @@ class Uploads:
         media_type = await asyncio.to_thread(_media_type_of, new, file)
         request_id = ids.new()
         for _ in range(_TRIES):
-            record = await self._begin(new, file, media_type)
+            record = await self._begin(new, file, media_type, request_id)
             if record.state == "deleting":
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
@@ -61,7 +62,7 @@ class Uploads:
                 metrics.UPLOADS.labels("known").inc()
                 return Kept(record, created=False)
             await self._put(record, file)
-            kept = await self._store.commit(record.document_id, request_id=request_id)
+            kept = await self._commit(record, request_id)
             if kept is not None:
                 metrics.UPLOADS.labels("stored").inc()
                 metrics.UPLOADED_BYTES.inc(file.size)
@@ -69,14 +70,24 @@ class Uploads:
                 return kept
         raise DocumentBusy(record.document_id)
 
-    async def _begin(self, new: NewDocument, file: Spooled, media_type: str) -> Document:
+    async def _begin(
+        self, new: NewDocument, file: Spooled, media_type: str, request_id: str
+    ) -> Document:
         document_id = new.document_id(file.sha256)
         name = safe_filename(new.filename)
         return await self._store.begin(
             new, sha256=file.sha256, size=file.size, media_type=media_type,
             blob_key=f"{new.namespace}/{new.owner}/{document_id}/{name}",
-            grace_seconds=_GRACE_SECONDS,
+            request_id=request_id, grace_seconds=_GRACE_SECONDS,
         )  # fmt: skip
+
+    async def _commit(self, record: Document, request_id: str) -> Kept | None:
+        try:
+            return await self._store.commit(record.document_id, request_id=request_id)
+        except SubjectErased:
+            # The erasure waits for this file.
+            await self._store.give_up(record.document_id, request_id=request_id)
+            raise
 
     async def _put(self, record: Document, file: Spooled) -> None:
         try:

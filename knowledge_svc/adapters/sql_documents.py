@@ -35,7 +35,7 @@ class SqlDocumentStore:
 
     async def begin(
         self, new: NewDocument, *, sha256: str, size: int, media_type: str, blob_key: str,
-        grace_seconds: float,
+        request_id: str, grace_seconds: float,
     ) -> Document:  # fmt: skip
         document = {
             "document_id": new.document_id(sha256),
@@ -56,7 +56,10 @@ class SqlDocumentStore:
             "occurred_at": new.occurred_at,
         }
         call = self._functions.call(
-            "begin_document", document=document, grace_ms=_milliseconds(grace_seconds)
+            "begin_document",
+            document=document,
+            request_id=request_id,
+            grace_ms=_milliseconds(grace_seconds),
         )
         return Document(**await _unless_erased(call))
 
@@ -66,6 +69,11 @@ class SqlDocumentStore:
         )
         row = await _unless_erased(call)
         return Kept(Document(**row["document"]), row["created"]) if row else None
+
+    async def give_up(self, document_id: str, *, request_id: str) -> None:
+        await self._functions.call(
+            "give_up_document", document_id=document_id, request_id=request_id
+        )
 
     async def get(self, document_id: str) -> Document:
         return _found(

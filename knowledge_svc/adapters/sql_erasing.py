@@ -36,6 +36,11 @@ class SqlErasureStore:
             await self._functions.call("erase_memories", subject_ids=[*subject_ids], most=most)
         )
 
+    async def hide_documents(self, subject_ids: Sequence[str], *, most: int) -> bool:
+        return bool(
+            await self._functions.call("hide_documents", subject_ids=[*subject_ids], most=most)
+        )
+
     async def take_documents(
         self, subject_ids: Sequence[str], *, owner: str, lease_seconds: float, most: int
     ) -> DoomedDocuments:

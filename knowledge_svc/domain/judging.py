@@ -116,8 +116,8 @@ def _judge_file(look: DocumentLook, file: FileLook | None) -> list[tuple[Kind, s
 
 def _incomplete(look: DocumentLook) -> str:
     """What is wrong with the pieces; empty where nothing is."""
-    if not look.is_latest and look.pieces == 0:
-        # Searches find the latest version alone, so an earlier one may do without.
+    if not look.is_latest:
+        # What it shows, it shows until the latest is read: nobody reads it anew.
         return ""
     if look.pieces != look.chunks:
         return f"has {look.pieces} pieces of {look.chunks}"

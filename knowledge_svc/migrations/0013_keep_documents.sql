@@ -6,6 +6,8 @@
 ALTER TABLE knowledge.documents
     -- The call that stored it, or deletes it, so that it can be repeated.
     ADD COLUMN request_id uuid,
+    -- The uploads that may be putting its file just now.
+    ADD COLUMN uploads uuid[] NOT NULL DEFAULT '{}',
     -- The reading whose pieces are shown; null where none are.
     ADD COLUMN reading bigint;
 
@@ -85,6 +87,15 @@ LANGUAGE sql STABLE SET search_path = '' AS $$
         'failure_detail', (document).failure_detail)
 $$;
 
+-- What those who write about the versions of a key lock.
+CREATE FUNCTION knowledge.document_lock(
+    document_id uuid, owner uuid, namespace text, document_key text
+) RETURNS integer LANGUAGE sql IMMUTABLE AS $$
+    SELECT hashtext(CASE document_key
+        WHEN '' THEN document_id::text
+        ELSE jsonb_build_array(owner, namespace, document_key)::text END)
+$$;
+
 -- Those who write about the versions of a key, or where there is none about one document, go one
 -- after the other; and not after the subject's erasure.
 CREATE FUNCTION knowledge.hold_document(
@@ -94,11 +105,37 @@ LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
 DECLARE
     erased uuid[] := knowledge.hold_subjects(ARRAY[hold_document.subject_id, hold_document.person_id]);
 BEGIN
-    PERFORM pg_advisory_xact_lock(1802204022, hashtext(CASE hold_document.document_key
-        WHEN '' THEN hold_document.document_id::text
-        ELSE jsonb_build_array(hold_document.owner, hold_document.namespace,
-                               hold_document.document_key)::text END));
+    PERFORM pg_advisory_xact_lock(1802204022, knowledge.document_lock(
+        hold_document.document_id, hold_document.owner, hold_document.namespace,
+        hold_document.document_key));
     RETURN erased;
+END $$;
+
+-- Holds many documents at once, as `hold_document` does; answers those that are there, about whom
+-- nobody was erased.
+CREATE FUNCTION knowledge.hold_documents(document_ids uuid[]) RETURNS uuid[]
+LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
+#variable_conflict use_column
+DECLARE
+    erased uuid[] := knowledge.hold_subjects(ARRAY(
+        SELECT s.id
+        FROM knowledge.documents d
+        CROSS JOIN LATERAL (VALUES (d.subject_id), (d.person_id)) s (id)
+        WHERE d.document_id = ANY (hold_documents.document_ids) AND s.id IS NOT NULL));
+BEGIN
+    PERFORM pg_advisory_xact_lock(1802204022, l.lock)
+    FROM (
+        SELECT DISTINCT knowledge.document_lock(
+            d.document_id, d.owner, d.namespace, d.document_key) AS lock
+        FROM knowledge.documents d WHERE d.document_id = ANY (hold_documents.document_ids)
+        ORDER BY lock
+    ) l;
+    RETURN ARRAY(
+        SELECT d.document_id FROM knowledge.documents d
+        WHERE d.document_id = ANY (hold_documents.document_ids)
+          AND coalesce(d.subject_id <> ALL (erased), true)
+          AND coalesce(d.person_id <> ALL (erased), true)
+        ORDER BY d.document_id FOR UPDATE);
 END $$;
 
 CREATE FUNCTION knowledge.refuse_erased(erased uuid[]) RETURNS void
@@ -202,10 +239,11 @@ BEGIN
     WHERE d.document_id = latest AND NOT d.is_latest;
 END $$;
 
--- First step of an upload: the record, which nobody sees. Answers it, or the one that is there: in
--- state `storing` the file is to be put under its blob key; `deleting` is to be waited for. After
--- `grace_ms` it counts as given up.
-CREATE FUNCTION knowledge.begin_document(document jsonb, grace_ms integer) RETURNS jsonb
+-- First step of the upload `request_id`: the record, which nobody sees. Answers it, or the one that is
+-- there: in state `storing` the file is to be put under its blob key; `deleting` is to be waited for.
+-- After `grace_ms` it counts as given up.
+CREATE FUNCTION knowledge.begin_document(document jsonb, request_id uuid, grace_ms integer)
+RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
@@ -217,13 +255,17 @@ BEGIN
         given.document_id, given.owner, given.namespace, given.document_key, given.subject_id,
         given.person_id));
     UPDATE knowledge.documents d
-    SET next_attempt_at = CASE d.state WHEN 'storing' THEN until ELSE d.next_attempt_at END
+    SET next_attempt_at = CASE d.state WHEN 'storing' THEN until ELSE d.next_attempt_at END,
+        uploads = CASE d.state
+            WHEN 'storing' THEN array_remove(d.uploads, begin_document.request_id)
+                                || begin_document.request_id
+            ELSE d.uploads END
     WHERE d.document_id = given.document_id RETURNING d.* INTO stored;
     IF NOT FOUND THEN
         INSERT INTO knowledge.documents (
             document_id, revision, occurred_at, subject_id, person_id, group_id, session_id,
             owner, size, version, is_latest, state, namespace, platform, document_key, filename,
-            media_type, blob_key, sha256, metadata, next_attempt_at)
+            media_type, blob_key, sha256, metadata, next_attempt_at, uploads)
         SELECT given.document_id, nextval('knowledge.revisions'), coalesce(given.occurred_at, now()),
                given.subject_id, given.person_id, given.group_id, given.session_id, given.owner,
                given.size, 1 + coalesce((
@@ -231,8 +273,16 @@ BEGIN
                    WHERE d.owner = given.owner AND d.namespace = given.namespace
                      AND d.document_key = given.document_key AND given.document_key <> ''), 0),
                false, 'storing', given.namespace, given.platform, given.document_key,
-               given.filename, given.media_type, given.blob_key, given.sha256, given.metadata, until
+               given.filename, given.media_type, given.blob_key, given.sha256, given.metadata, until,
+               ARRAY[begin_document.request_id]
+        -- A repair may have taken the key just now, for a file that nobody knew.
+        ON CONFLICT DO NOTHING
         RETURNING * INTO stored;
+        IF NOT FOUND THEN
+            SELECT d.* INTO stored FROM knowledge.documents d
+            WHERE d.document_id = given.document_id OR d.blob_key = given.blob_key
+            ORDER BY d.document_id = given.document_id DESC LIMIT 1;
+        END IF;
     END IF;
     RETURN knowledge.document_rendered(stored);
 END $$;
@@ -251,7 +301,8 @@ BEGIN
         stored.document_id, stored.owner, stored.namespace, stored.document_key,
         stored.subject_id, stored.person_id));
     UPDATE knowledge.documents d
-    SET state = 'succeeded', request_id = commit_document.request_id, created_at = now()
+    SET state = 'succeeded', request_id = commit_document.request_id, created_at = now(),
+        uploads = '{}'
     WHERE d.document_id = commit_document.document_id AND d.state = 'storing'
     RETURNING d.* INTO stored;
     IF FOUND THEN
@@ -265,6 +316,21 @@ BEGIN
     RETURN jsonb_build_object(
         'document', knowledge.document_rendered(stored),
         'created', stored.request_id IS NOT DISTINCT FROM commit_document.request_id);
+END $$;
+
+-- An upload that has put its file will not commit it. Once none is under way the record counts as
+-- given up.
+CREATE FUNCTION knowledge.give_up_document(document_id uuid, request_id uuid) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
+#variable_conflict use_column
+BEGIN
+    UPDATE knowledge.documents d
+    SET uploads = array_remove(d.uploads, give_up_document.request_id),
+        next_attempt_at = CASE d.uploads WHEN ARRAY[give_up_document.request_id]
+                               THEN now() ELSE d.next_attempt_at END
+    WHERE d.document_id = give_up_document.document_id AND d.state = 'storing'
+      AND give_up_document.request_id = ANY (d.uploads);
+    RETURN 'null';
 END $$;
 
 -- A document, or null.
@@ -382,6 +448,7 @@ BEGIN
         ORDER BY d.next_attempt_at LIMIT claim_deletions.most FOR UPDATE SKIP LOCKED);
     UPDATE knowledge.documents d
     SET state = 'deleting', revision = nextval('knowledge.revisions'),
+        changed_at = CASE d.state WHEN 'storing' THEN now() ELSE d.changed_at END,
         attempts = d.attempts + 1, lease_owner = claim_deletions.lease_owner,
         next_attempt_at = now() + make_interval(secs => claim_deletions.lease_ms / 1000.0)
     WHERE d.document_id = ANY (claimed);

@@ -184,16 +184,7 @@ BEGIN
     PERFORM knowledge.refuse_erased(knowledge.hold_document(
         stored.document_id, stored.owner, stored.namespace, stored.document_key,
         stored.subject_id, stored.person_id));
-    UPDATE knowledge.documents d
-    SET state = 'pending', revision = nextval('knowledge.revisions'), changed_at = now(),
-        attempts = 0, lease_owner = NULL, next_attempt_at = now(),
-        failure_reason = NULL, failure_detail = NULL
-    WHERE d.document_id = request_reading.document_id AND d.is_latest
-      AND d.state IN ('pending', 'running', 'succeeded', 'failed');
-    UPDATE knowledge.hidden_readings h SET is_doomed = true
-    FROM knowledge.documents d
-    WHERE h.document_id = request_reading.document_id AND NOT h.is_doomed
-      AND d.document_id = h.document_id AND d.state = 'pending';
+    PERFORM knowledge.read_anew(ARRAY[request_reading.document_id]);
     RETURN knowledge.get_document(request_reading.document_id);
 END $$;
 
@@ -209,7 +200,26 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
         FROM knowledge.documents d GROUP BY d.state) s
 $$;
 
--- For the functions above.
+-- For the functions above, and others.
+
+-- Has documents read anew, as far as they are the latest versions, and what was being read of them
+-- never shown. For functions that hold the documents.
+CREATE FUNCTION knowledge.read_anew(document_ids uuid[]) RETURNS void
+LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
+#variable_conflict use_column
+BEGIN
+    WITH asked AS (
+        UPDATE knowledge.documents d
+        SET state = 'pending', revision = nextval('knowledge.revisions'), changed_at = now(),
+            attempts = 0, lease_owner = NULL, next_attempt_at = now(),
+            failure_reason = NULL, failure_detail = NULL
+        WHERE d.document_id = ANY (read_anew.document_ids) AND d.is_latest
+          AND d.state IN ('pending', 'running', 'succeeded', 'failed')
+        RETURNING d.document_id
+    )
+    UPDATE knowledge.hidden_readings h SET is_doomed = true
+    FROM asked a WHERE h.document_id = a.document_id AND NOT h.is_doomed;
+END $$;
 
 -- The document of a reading that may end now, held until the end of the transaction; one that ended
 -- already, too. Nothing where it is not to go on, or somebody it is about was erased.

@@ -23,6 +23,21 @@ RETURNS boolean LANGUAGE sql STABLE AS $$
        AND next_attempt_at > now() AND next_attempt_at <= now() + interval '15 minutes'
 $$;
 
+-- Whether somebody is at a document: also uploads are, until their grace ends.
+CREATE FUNCTION knowledge.is_document_held(document knowledge.documents)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT knowledge.is_held(
+        CASE (document).state WHEN 'storing' THEN 'upload' ELSE (document).lease_owner END,
+        (document).next_attempt_at)
+$$;
+
+-- Whether an item is a piece that nobody is to see, not yet or not any more: the readings' business.
+CREATE FUNCTION knowledge.is_set_aside(item knowledge.knowledge_items)
+RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT (item).reading IS NOT NULL AND EXISTS (
+        SELECT FROM knowledge.hidden_readings h WHERE h.reading = (item).reading)
+$$;
+
 -- An item as a census looks at it; without a state nobody knows that it waits.
 CREATE FUNCTION knowledge.census_item(
     item knowledge.knowledge_items, index_state knowledge.index_states
@@ -65,7 +80,7 @@ BEGIN
                           THEN page[census_items.most] END)
         FROM knowledge.knowledge_items i
         LEFT JOIN knowledge.index_states s USING (knowledge_id)
-        WHERE i.knowledge_id = ANY (page)
+        WHERE i.knowledge_id = ANY (page) AND NOT knowledge.is_set_aside(i)
           AND (census_items.namespaces IS NULL OR i.namespace = ANY (census_items.namespaces)));
 END $$;
 
@@ -75,6 +90,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     SELECT coalesce(jsonb_agg(knowledge.census_item(i, s)), '[]')
     FROM knowledge.knowledge_items i LEFT JOIN knowledge.index_states s USING (knowledge_id)
     WHERE i.knowledge_id = ANY (census_items_again.ids::uuid[])
+      AND NOT knowledge.is_set_aside(i)
 $$;
 
 -- Those of the ids that no row has, not even one that is being deleted,
@@ -88,7 +104,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     WHERE NOT EXISTS (SELECT FROM knowledge.knowledge_items i WHERE i.knowledge_id = a.id::uuid)
 $$;
 
--- Documents as a census looks at them, with how many pieces there are and how they are numbered.
+-- Documents as a census looks at them, with how many pieces of the reading that is shown there are,
+-- and how they are numbered.
 CREATE FUNCTION knowledge.census_documents_of(ids uuid[]) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = '' AS $$
 #variable_conflict use_column
@@ -99,20 +116,20 @@ BEGIN
                    'changed_at', d.changed_at, 'blob_key', d.blob_key, 'size', d.size,
                    'sha256', encode(d.sha256, 'hex'), 'is_latest', d.is_latest,
                    'chunks', d.chunks, 'failure_reason', d.failure_reason,
-                   'is_held', knowledge.is_held(d.lease_owner, d.next_attempt_at),
+                   'is_held', knowledge.is_document_held(d),
                    'waited_seconds', extract(epoch FROM now() - d.changed_at),
                    'pieces', coalesce(p.pieces, 0), 'numbers', coalesce(p.numbers, 0),
                    'first_number', p.first_number, 'last_number', p.last_number)
                ORDER BY d.document_id), '[]')
         FROM knowledge.documents d
         LEFT JOIN (
-            SELECT i.document_id, count(*) AS pieces,
+            SELECT i.document_id, i.reading, count(*) AS pieces,
                    count(DISTINCT i.chunk_number) AS numbers,
                    min(i.chunk_number) AS first_number, max(i.chunk_number) AS last_number
             FROM knowledge.knowledge_items i
             WHERE i.document_id = ANY (census_documents_of.ids) AND i.deleted_at IS NULL
-            GROUP BY i.document_id
-        ) p USING (document_id)
+            GROUP BY i.document_id, i.reading
+        ) p ON p.document_id = d.document_id AND p.reading IS NOT DISTINCT FROM d.reading
         WHERE d.document_id = ANY (census_documents_of.ids));
 END $$;
 
@@ -173,7 +190,7 @@ BEGIN
     FROM knowledge.knowledge_items i
     JOIN jsonb_to_recordset(repair_items.writes) w (knowledge_id uuid, revision bigint)
         USING (knowledge_id, revision)
-    WHERE i.deleted_at IS NULL
+    WHERE i.deleted_at IS NULL AND NOT knowledge.is_set_aside(i)
     ORDER BY i.knowledge_id
     ON CONFLICT DO NOTHING;
     -- A later write or a deletion changes the item first and then waits here, or is seen below.
@@ -190,6 +207,7 @@ BEGIN
     JOIN jsonb_to_recordset(repair_items.writes) w (knowledge_id uuid, revision bigint)
         USING (knowledge_id, revision)
     WHERE s.knowledge_id = i.knowledge_id AND i.deleted_at IS NULL
+      AND NOT knowledge.is_set_aside(i)
       AND (s.state IN ('indexed', 'failed')
            OR (s.state = 'pending' AND s.next_attempt_at > now()
                AND NOT knowledge.is_held(s.lease_owner, s.next_attempt_at)));
@@ -231,62 +249,83 @@ BEGIN
 END $$;
 
 -- Has the queue take up documents anew, [{"document_id", "revision", "state"}], that are still of
--- this write and in this state: texts are read again, uploads and deletions finished.
+-- this write and in this state: texts are read again, as on request, uploads and deletions finished.
 CREATE FUNCTION knowledge.repair_documents(writes jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
+DECLARE
+    asked uuid[] := ARRAY(
+        SELECT (w ->> 'document_id')::uuid FROM jsonb_array_elements(repair_documents.writes) w);
+    readable uuid[] := knowledge.hold_documents(asked);
+    due uuid[];
+    mended uuid[];
 BEGIN
-    PERFORM FROM knowledge.documents d
-    WHERE d.document_id = ANY (ARRAY(
-        SELECT (w ->> 'document_id')::uuid FROM jsonb_array_elements(repair_documents.writes) w))
-    ORDER BY d.document_id FOR UPDATE;
+    due := ARRAY(
+        SELECT d.document_id
+        FROM knowledge.documents d
+        JOIN jsonb_to_recordset(repair_documents.writes) w (
+            document_id uuid, revision bigint, state text) USING (document_id, revision, state)
+        WHERE NOT knowledge.is_document_held(d)
+        ORDER BY d.document_id FOR UPDATE OF d);
+    mended := ARRAY(
+        SELECT d.document_id FROM knowledge.documents d
+        WHERE d.document_id = ANY (due) AND (
+            d.state IN ('storing', 'deleting')
+            OR d.state IN ('pending', 'running', 'succeeded') AND d.is_latest
+               AND d.document_id = ANY (readable)));
+    PERFORM knowledge.read_anew(ARRAY(
+        SELECT d.document_id FROM knowledge.documents d
+        WHERE d.document_id = ANY (mended) AND d.state IN ('pending', 'running', 'succeeded')));
     UPDATE knowledge.documents d
-    SET state = CASE WHEN d.state IN ('running', 'succeeded') THEN 'pending' ELSE d.state END,
-        changed_at = CASE WHEN d.state IN ('running', 'succeeded') THEN now()
-                          ELSE d.changed_at END,
-        attempts = CASE WHEN d.state = 'succeeded' THEN 0 ELSE d.attempts END,
-        -- A file that a repair was removing is for the next repair to remove.
-        lease_owner = CASE WHEN starts_with(d.lease_owner, 'repair ') THEN d.lease_owner END,
+    -- A file that a repair was removing is for the next repair to remove.
+    SET lease_owner = CASE WHEN starts_with(d.lease_owner, 'repair ') THEN d.lease_owner END,
         next_attempt_at = now()
-    FROM jsonb_to_recordset(repair_documents.writes) w (
-        document_id uuid, revision bigint, state text)
-    WHERE d.document_id = w.document_id AND d.revision = w.revision AND d.state = w.state
-      AND d.state <> 'failed' AND NOT knowledge.is_held(d.lease_owner, d.next_attempt_at);
+    WHERE d.document_id = ANY (mended) AND d.state IN ('storing', 'deleting');
     RETURN (
         SELECT coalesce(jsonb_agg(
-            CASE WHEN d.state IN ('storing', 'pending', 'running', 'deleting')
-                 THEN 'queued' ELSE 'gone' END ORDER BY w.place), '[]')
-        FROM jsonb_array_elements(repair_documents.writes) WITH ORDINALITY w (value, place)
-        LEFT JOIN knowledge.documents d
-            ON d.document_id = (w.value ->> 'document_id')::uuid
-           AND d.revision = (w.value -> 'revision')::bigint);
+            -- Also of a repeat.
+            CASE WHEN a.id = ANY (mended) OR d.state = 'pending' AND d.next_attempt_at <= now()
+                 THEN 'queued' ELSE 'gone' END ORDER BY a.place), '[]')
+        FROM unnest(asked) WITH ORDINALITY a (id, place)
+        LEFT JOIN knowledge.documents d ON d.document_id = a.id);
 END $$;
 
--- Says that the originals of documents, [{"document_id", "revision", "detail"}], are lost. Their
--- pieces stay, and are found as before.
+-- Says that the originals of documents, [{"document_id", "revision", "detail"}], are lost, as
+-- somebody who reads them would: their pieces stay, and are found as before; what is being read is
+-- not shown, nor is what earlier versions said.
 CREATE FUNCTION knowledge.repair_lost(writes jsonb) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
+DECLARE
+    asked uuid[] := ARRAY(
+        SELECT (w ->> 'document_id')::uuid FROM jsonb_array_elements(repair_lost.writes) w);
+    lost uuid[];
 BEGIN
-    PERFORM FROM knowledge.documents d
-    WHERE d.document_id = ANY (ARRAY(
-        SELECT (w ->> 'document_id')::uuid FROM jsonb_array_elements(repair_lost.writes) w))
-    ORDER BY d.document_id FOR UPDATE;
-    UPDATE knowledge.documents d
-    SET state = 'failed', failure_reason = 'FILE_LOST', failure_detail = w.detail,
-        changed_at = now(), lease_owner = NULL
-    FROM jsonb_to_recordset(repair_lost.writes) w (
-        document_id uuid, revision bigint, detail text)
-    WHERE d.document_id = w.document_id AND d.revision = w.revision
-      AND d.state IN ('pending', 'running', 'succeeded', 'failed');
+    PERFORM knowledge.hold_documents(asked);
+    WITH marked AS (
+        UPDATE knowledge.documents d
+        SET state = 'failed', revision = nextval('knowledge.revisions'), changed_at = now(),
+            failure_reason = 'FILE_LOST', failure_detail = w.detail, lease_owner = NULL
+        FROM jsonb_to_recordset(repair_lost.writes) w (
+            document_id uuid, revision bigint, detail text)
+        WHERE d.document_id = w.document_id AND d.revision = w.revision
+          AND d.state IN ('pending', 'running', 'succeeded', 'failed')
+        RETURNING d.document_id
+    )
+    SELECT array_agg(m.document_id) INTO lost FROM marked m;
+    UPDATE knowledge.hidden_readings h SET is_doomed = true
+    WHERE h.document_id = ANY (lost) AND NOT h.is_doomed;
+    PERFORM knowledge.doom_readings(v.id)
+    FROM knowledge.documents d
+    CROSS JOIN LATERAL unnest(knowledge.versions_of(d)) v (id)
+    WHERE d.document_id = ANY (lost) AND d.is_latest AND v.id <> d.document_id;
     RETURN (
         SELECT coalesce(jsonb_agg(
-            CASE WHEN d.failure_reason = 'FILE_LOST' THEN 'lost' ELSE 'gone' END
-            ORDER BY w.place), '[]')
-        FROM jsonb_array_elements(repair_lost.writes) WITH ORDINALITY w (value, place)
-        LEFT JOIN knowledge.documents d
-            ON d.document_id = (w.value ->> 'document_id')::uuid
-           AND d.revision = (w.value -> 'revision')::bigint);
+            -- Also of a repeat.
+            CASE WHEN d.state = 'failed' AND d.failure_reason = 'FILE_LOST'
+                 THEN 'lost' ELSE 'gone' END ORDER BY a.place), '[]')
+        FROM unnest(asked) WITH ORDINALITY a (id, place)
+        LEFT JOIN knowledge.documents d ON d.document_id = a.id);
 END $$;
 
 -- Notes that vectors have no item; answers since how many seconds each is known,
@@ -468,8 +507,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
         'queue', CASE WHEN s.knowledge_id IS NOT NULL THEN to_jsonb(s) END,
         'deleted_at', coalesce(i.deleted_at, d.deleted_at),
         'document', CASE WHEN o.document_id IS NOT NULL
-                         THEN to_jsonb(o) || jsonb_build_object('sha256', encode(o.sha256, 'hex'))
-                    END,
+                         THEN knowledge.document_rendered(o) END,
         'document_look', knowledge.census_documents_of(ARRAY[o.document_id]) -> 0,
         'spaces', (
             SELECT coalesce(jsonb_agg(jsonb_build_object(
@@ -484,13 +522,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     LEFT JOIN knowledge.documents o ON o.document_id = coalesce(i.document_id, asked.id)
 $$;
 
--- Up to `most` ids of a document's pieces above `after`, in order.
+-- Up to `most` ids of the pieces that a document shows above `after`, in order.
 CREATE FUNCTION knowledge.piece_ids(document_id uuid, after text, most integer) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     SELECT coalesce(jsonb_agg(p.knowledge_id ORDER BY p.knowledge_id), '[]')
     FROM (
-        SELECT i.knowledge_id FROM knowledge.knowledge_items i
+        SELECT i.knowledge_id
+        FROM knowledge.knowledge_items i JOIN knowledge.documents d USING (document_id)
         WHERE i.document_id = piece_ids.document_id AND i.deleted_at IS NULL
+          AND i.reading IS NOT DISTINCT FROM d.reading
           AND (piece_ids.after IS NULL OR i.knowledge_id > piece_ids.after::uuid)
         ORDER BY i.knowledge_id LIMIT piece_ids.most) p
 $$;

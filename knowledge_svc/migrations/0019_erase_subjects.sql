@@ -189,10 +189,47 @@ BEGIN
         OR EXISTS (SELECT FROM knowledge.memories m WHERE m.person_id = ANY (subjects)));
 END $$;
 
--- Takes up some of the documents of erased subjects to delete them, [{"document_id", "blob_key"}]:
--- {"documents", "held"}. Nobody sees them any more; their files are to go next, then the rows
--- (`forget_documents`). An upload that is under way is waited for, or for its lease to end: its
--- file may come at any moment.
+-- Makes deletions of some of the documents of erased subjects; whether there may be more. For a
+-- while nobody but `erase_documents` takes them up. Their pieces go next.
+CREATE FUNCTION knowledge.hide_documents(subject_ids text[], most integer) RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = '' SET plan_cache_mode = 'force_custom_plan' AS $$
+#variable_conflict use_column
+DECLARE
+    subjects uuid[] := knowledge.hold_erased(hide_documents.subject_ids);
+    chosen uuid[] := ARRAY(
+        SELECT d.document_id FROM knowledge.documents d
+        WHERE (d.subject_id = ANY (subjects)
+               OR d.subject_id IS NULL AND d.person_id = ANY (subjects))
+          AND d.state NOT IN ('storing', 'deleting')
+        LIMIT hide_documents.most);
+    hidden uuid[];
+BEGIN
+    PERFORM knowledge.hold_documents(chosen);
+    WITH going AS (
+        UPDATE knowledge.documents d
+        SET state = 'deleting', is_latest = false, revision = nextval('knowledge.revisions'),
+            changed_at = now(), attempts = 0, lease_owner = NULL,
+            next_attempt_at = now() + interval '30 seconds'
+        WHERE d.document_id = ANY (chosen) AND d.state NOT IN ('storing', 'deleting')
+        RETURNING d.document_id
+    )
+    SELECT array_agg(g.document_id) INTO hidden FROM going g;
+    PERFORM knowledge.doom_readings(h.id) FROM unnest(hidden) h (id);
+    PERFORM knowledge.settle_versions(d)
+    FROM knowledge.documents d WHERE d.document_id = ANY (hidden);
+    PERFORM knowledge.note_erased((
+        SELECT jsonb_agg(jsonb_build_object(
+            'subject_id', coalesce(d.subject_id, d.person_id), 'kind', k.kind, 'number', 1))
+        FROM knowledge.documents d CROSS JOIN (VALUES ('documents'), ('files')) k (kind)
+        WHERE d.document_id = ANY (hidden)));
+    RETURN to_jsonb(cardinality(chosen) = hide_documents.most);
+END $$;
+
+-- Takes up some of the hidden documents of erased subjects, [{"document_id", "blob_key"}], and
+-- uploads that were given up: {"documents", "held"}. Their pieces are gone, their files are to go
+-- next, then the rows (`forget_documents`). An upload that is under way is waited for, or for its
+-- lease to end: its file may come at any moment. So is what somebody else is deleting.
 CREATE FUNCTION knowledge.erase_documents(
     subject_ids text[], owner text, lease_ms integer, most integer
 ) RETURNS jsonb
@@ -202,35 +239,28 @@ SET search_path = '' SET plan_cache_mode = 'force_custom_plan' AS $$
 DECLARE
     subjects uuid[] := knowledge.hold_erased(erase_documents.subject_ids);
     documents jsonb;
-    counts jsonb;
     held integer;
 BEGIN
     WITH doomed AS (
-        SELECT d.document_id, d.state AS former,
-               CASE WHEN d.subject_id IS NULL THEN d.person_id ELSE d.subject_id END AS subject_id
-        FROM knowledge.documents d
+        SELECT d.document_id FROM knowledge.documents d
         WHERE (d.subject_id = ANY (subjects)
                OR d.subject_id IS NULL AND d.person_id = ANY (subjects))
-          AND (d.state NOT IN ('storing', 'deleting') OR d.next_attempt_at <= now()
-               OR d.lease_owner = erase_documents.owner
+          AND d.state IN ('storing', 'deleting')
+          AND (d.next_attempt_at <= now() OR d.lease_owner = erase_documents.owner
                OR d.state = 'deleting' AND d.lease_owner IS NULL)
         ORDER BY d.document_id LIMIT erase_documents.most FOR UPDATE
     ), taken AS (
+        -- By another revision whoever was at it does not end it any more.
         UPDATE knowledge.documents d
-        SET state = 'deleting', changed_at = now(), lease_owner = erase_documents.owner,
+        SET state = 'deleting', revision = nextval('knowledge.revisions'), changed_at = now(),
+            lease_owner = erase_documents.owner,
             next_attempt_at = now() + make_interval(secs => erase_documents.lease_ms / 1000.0)
         FROM doomed WHERE d.document_id = doomed.document_id
-        RETURNING d.document_id, d.blob_key, doomed.former, doomed.subject_id
+        RETURNING d.document_id, d.blob_key
     )
     SELECT coalesce(jsonb_agg(jsonb_build_object(
-               'document_id', t.document_id, 'blob_key', t.blob_key))
-               FILTER (WHERE k.kind = 'documents'), '[]'),
-           jsonb_agg(jsonb_build_object(
-               'subject_id', t.subject_id, 'kind', k.kind, 'number', 1))
-               FILTER (WHERE t.former NOT IN ('storing', 'deleting'))
-    INTO documents, counts
-    FROM taken t CROSS JOIN (VALUES ('documents'), ('files')) k (kind);
-    PERFORM knowledge.note_erased(counts);
+               'document_id', t.document_id, 'blob_key', t.blob_key)), '[]')
+    INTO documents FROM taken t;
     IF documents = '[]' THEN
         SELECT count(*) INTO held FROM knowledge.documents d
         WHERE d.subject_id = ANY (subjects)
@@ -245,7 +275,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 BEGIN
     DELETE FROM knowledge.documents d
     WHERE d.document_id = ANY (forget_documents.ids::uuid[])
-      AND d.state = 'deleting' AND d.lease_owner = forget_documents.owner;
+      AND d.state = 'deleting' AND d.lease_owner = forget_documents.owner
+      AND NOT EXISTS (SELECT FROM knowledge.knowledge_items i WHERE i.document_id = d.document_id);
     RETURN 'null';
 END $$;
 
@@ -391,17 +422,7 @@ CREATE FUNCTION knowledge.export_documents(
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     SELECT coalesce(jsonb_agg(p.document ORDER BY p.document_id), '[]')
     FROM (
-        SELECT d.document_id, jsonb_build_object(
-            'document_id', d.document_id, 'revision', d.revision, 'namespace', d.namespace,
-            'document_key', d.document_key, 'version', d.version, 'is_latest', d.is_latest,
-            'filename', d.filename, 'media_type', d.media_type, 'blob_key', d.blob_key,
-            'size', d.size, 'sha256', encode(d.sha256, 'hex'), 'metadata', d.metadata,
-            'subject_id', d.subject_id, 'person_id', d.person_id, 'group_id', d.group_id,
-            'session_id', d.session_id, 'platform', d.platform, 'occurred_at', d.occurred_at,
-            'created_at', d.created_at, 'changed_at', d.changed_at, 'state', d.state,
-            'is_indexed', d.is_indexed, 'chunks', d.chunks, 'pages', d.pages, 'title', d.title,
-            'chunker', d.chunker, 'failure_reason', d.failure_reason,
-            'failure_detail', d.failure_detail) AS document
+        SELECT d.document_id, knowledge.document_rendered(d) AS document
         FROM knowledge.documents d
         WHERE (d.subject_id = ANY (export_documents.subject_ids::uuid[])
                OR d.subject_id IS NULL

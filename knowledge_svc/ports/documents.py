@@ -22,7 +22,7 @@ class DocumentStore(Protocol):
 
     async def begin(
         self, new: NewDocument, *, sha256: str, size: int, media_type: str, blob_key: str,
-        grace_seconds: float,
+        request_id: str, grace_seconds: float,
     ) -> Document:  # fmt: skip
         """The record of an upload, made before its file.
 
@@ -37,6 +37,13 @@ class DocumentStore(Protocol):
 
         The highest version that is there is the latest from now on, and is to be read. Raises
         SubjectErased.
+        """
+        ...
+
+    async def give_up(self, document_id: str, *, request_id: str) -> None:
+        """An upload whose file is put ends without a commit.
+
+        Once none is under way the record is not waited for, and is taken up as a deletion.
         """
         ...
 

@@ -33,12 +33,20 @@ class ErasureStore(Protocol):
         """Delete some memories and versions; whether there are more."""
         ...
 
+    async def hide_documents(self, subject_ids: Sequence[str], *, most: int) -> bool:
+        """Have nobody see some documents and their pieces any more; whether there may be more.
+
+        They are deletions from now on, which whoever finishes those takes up later.
+        """
+        ...
+
     async def take_documents(
         self, subject_ids: Sequence[str], *, owner: str, lease_seconds: float, most: int
     ) -> DoomedDocuments:
-        """Hide some documents for good; their files go next, then `forget_documents`.
+        """Take up some of the hidden documents; their files go next, then `forget_documents`.
 
-        An upload that is under way counts as held.
+        Behind `hide_documents` and `take_items`. An upload that is under way counts as held, and
+        so does what somebody else is deleting.
         """
         ...
 

@@ -53,7 +53,8 @@ async def begin(store: DocumentStore, digit: str = "a", grace: float = 60, **new
     document = NewDocument(**{"filename": "f.txt", **new})
     return await store.begin(
         document, sha256=digit * 64, size=3, media_type="text/plain",
-        blob_key=f"{document.document_id(digit * 64)}/f.txt", grace_seconds=grace,
+        blob_key=f"{document.document_id(digit * 64)}/f.txt", request_id=ids.new(),
+        grace_seconds=grace,
     )  # fmt: skip
 
 

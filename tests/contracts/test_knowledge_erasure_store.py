@@ -226,12 +226,14 @@ async def test_documents_are_hidden_then_forgotten_by_whoever_took_them(store, e
     await a_document(database, None, person_id=ANN, state="running")
     await store.close(ANNS)
 
+    are_more = [await store.hide_documents(ANNS, most=1) for _ in range(3)]
     doomed = await take_documents(store)
     visible = await exports.documents(ANNS, after=None, limit=10)
     await store.forget_documents([mine], owner="another")
     left = (await store.count(ANNS))["documents"]
     await store.forget_documents([one.document_id for one in doomed.documents], owner="eraser")
 
+    assert are_more == [True, True, False]
     assert (len(doomed.documents), doomed.held, visible, left) == (2, 0, [], 2)
     assert (await store.count(ANNS))["documents"] == 0
     assert (await store.count([BEN]))["documents"] == 1

@@ -117,9 +117,12 @@ async def test_bytes_that_are_not_what_was_said_leave_nothing(
     cases: list[tuple[bytes, dict[str, Any], str, str]] = [
         (b"x" * 1001, {}, "DOCUMENT_TOO_LARGE", "data"),
         (b"x", {"sha256": b"\0" * 32}, "CHECKSUM_MISMATCH", "document.sha256"),
-        (b"%PDF-1.7", {"media_type": "text/plain"}, "MEDIA_TYPE_MISMATCH", "document.media_type"),
+        (
+            b"%PDF-1.7", {"filename": "report", "media_type": "text/plain"},
+            "MEDIA_TYPE_MISMATCH", "document.media_type",
+        ),
         (b"%PDF-1.7", {"filename": "a.txt"}, "MEDIA_TYPE_MISMATCH", "document.filename"),
-    ]
+    ]  # fmt: skip
     for data, changes, expected, field in cases:
         code, reason, bad = await refusal(service.upload(data, **changes))
 

@@ -27,6 +27,7 @@ from tests.support.documents import (
     messages,
     nothing_is_left,
 )
+from tests.support.files import a_png
 from tests.support.knowledge import GatedIndex, as_administrator, refusal
 
 ANN, GROUP, SESSION = ids.named("ann"), ids.named("group"), ids.named("session")
@@ -62,11 +63,11 @@ async def test_a_document_is_what_its_caller_said_of_it(service: DocumentClient)
 
 
 async def test_a_file_without_text_is_kept_and_served(service: DocumentClient):
-    document = await service.read(b"\x89PNG\r\n", filename="chart.png")
+    document = await service.read(a_png(), filename="chart.png")
 
     assert (document.state, document.indexed, document.chunks) == (SUCCEEDED, False, 0)
     assert document.media_type == "image/png"
-    assert await service.download(document.document_id) == b"\x89PNG\r\n"
+    assert await service.download(document.document_id) == a_png()
 
 
 async def test_an_empty_file_is_a_document(service: DocumentClient):

@@ -269,22 +269,27 @@ async def test_where_no_file_is_left_at_all_the_folder_is_taken_for_missing(worl
 async def test_an_old_file_is_not_removed_from_under_an_upload_of_the_same_document(world: World):
     """A file is adopted before it is removed: whoever comes then has to wait, and does not lose."""
     await sound(world)
-    document = ids.new()
-    key = f"handbooks/nobody/{document}/text.txt"
+    document = await world.upload("Left over.", key="same")
+    key = await world.key(document)
+    await world.withdraw(document)
+    await world.read_texts()
     await world.put(key, b"left over", age_seconds=3600)
     keys = await world.admin.fetchval(
         "SELECT knowledge.adopt_files(jsonb_build_array(jsonb_build_object("
-        "'key', $1::text, 'document_id', $2::text, 'size', 9)), 'first', 0)", key, document
+        "'key', $1::text, 'document_id', $2::text, 'size', 9)), 'first', 60000)", key, document
     )  # fmt: skip
     assert key in keys
 
-    with pytest.raises(Exception, match="documents_pkey"):
-        await world.upload("left over", document_id=document)
-    # It died there; the next repair goes on where it was.
-    await world.repair()
+    code, _, _ = await refusal(world.upload("Left over.", key="same"))
+    assert code == grpc.StatusCode.UNAVAILABLE
+    # It died there; once its time is over, whoever finishes deletions goes on where it was.
+    await world.sql(
+        "UPDATE knowledge.documents SET next_attempt_at = now() WHERE blob_key = $1", key
+    )
+    await world.read_texts()
 
     assert key not in await world.keys()
-    await world.upload("left over", document_id=document)
+    assert await world.upload("Left over.", key="same") == document
     await world.clean()
     assert key in await world.keys()
 

@@ -35,7 +35,7 @@ STEPS = [
 
 async def break_all(world: World) -> None:
     """A fault for every step of a repair, some of them where it had better not die."""
-    whole, without_file, without_piece = [await world.upload("one", "two") for _ in range(3)]
+    whole, without_file, without_piece = [await world.upload("One.", "Two.") for _ in range(3)]
     assert whole
     await world.indexed()
     lost, failed, deleting, gone, _ = await world.store(*(f"fact {ids.new()}" for _ in range(5)))

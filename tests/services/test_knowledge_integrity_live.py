@@ -35,7 +35,8 @@ class Writers:
         self._world = world
         self._dice = random.Random(seed)
         self._items: list[str] = []
-        self._documents: list[str] = []
+        # Each with the caller's key.
+        self._documents: list[tuple[str, str]] = []
         self.turns = Counter[str]()
 
     async def store(self) -> None:
@@ -53,19 +54,38 @@ class Writers:
             await self._world.delete(self._items.pop(self._dice.randrange(len(self._items))))
 
     async def upload(self) -> None:
+        await self._upload(ids.new())
+
+    async def revise(self) -> None:
+        if self._documents:
+            _, key = self._dice.choice(self._documents)
+            await self._upload(key)
+
+    async def _upload(self, key: str) -> None:
         pieces = [f"page {ids.new()}" for _ in range(self._dice.randint(1, 5))]
-        self._documents.append(await self._world.upload(*pieces))
+        self._documents.append((await self._world.upload(*pieces, key=key), key))
+
+    async def read_anew(self) -> None:
+        if chosen := self._taken():
+            await self._world.read_anew(chosen[0])
+            self._documents.append(chosen)
 
     async def withdraw(self) -> None:
-        if self._documents:
-            chosen = self._documents.pop(self._dice.randrange(len(self._documents)))
-            await self._world.withdraw(chosen)
+        if chosen := self._taken():
+            await self._world.withdraw(chosen[0])
+
+    def _taken(self) -> tuple[str, str] | None:
+        some = self._documents
+        return some.pop(self._dice.randrange(len(some))) if some else None
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """Each kind of writer takes turn after turn, until the block ends."""
         stop = asyncio.Event()
-        kinds = [self.store, self.replace, self.delete, self.upload, self.withdraw]
+        kinds = [
+            self.store, self.replace, self.delete, self.upload, self.revise, self.read_anew,
+            self.withdraw,
+        ]  # fmt: skip
         tasks = [asyncio.create_task(self._turns(kind, stop)) for kind in kinds]
         try:
             yield

@@ -163,9 +163,9 @@ async def item_that_the_queue_has_lost(world: World) -> str:
 
 
 async def document_that_is_never_read(world: World) -> str:
-    document = await world.upload("The boiler.", state="pending")
+    document = await world.upload("The boiler.")
     await world.sql(
-        f"UPDATE knowledge.documents SET changed_at = now() - {HOUR}, "
+        f"UPDATE knowledge.documents SET state = 'pending', changed_at = now() - {HOUR}, "
         f"next_attempt_at = now() + interval '1 day' WHERE document_id = $1", document
     )  # fmt: skip
     return document

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import asyncpg
 import pytest
 
+from kith.knowledge.v1 import document_service_pb2, integrity_service_pb2_grpc
 from kith.knowledge.v1 import integrity_service_pb2 as pb
-from kith.knowledge.v1 import integrity_service_pb2_grpc
 from kith.knowledge.v1 import knowledge_service_pb2 as knowledge_pb
 from knowledge_svc.__main__ import assemble
 from knowledge_svc.adapters.local_blobs import LocalBlobs
@@ -33,6 +33,8 @@ from svckit.stores import Store
 from tests.support import pinecone
 from tests.support.blobs import blobs_of, folder_of
 from tests.support.cluster import Database
+from tests.support.documents import DocumentClient, DocumentStub
+from tests.support.extractor import SentenceExtractor
 from tests.support.knowledge import (
     QUICK,
     QUICK_CARE,
@@ -52,19 +54,6 @@ Vectors = Literal["pgvector", "pinecone"]
 GRACE = 600
 SPACE = space_of(wordllama().model, wordllama().dimension)
 
-_PIECE = """
-    WITH item AS (
-        INSERT INTO knowledge.knowledge_items (
-            knowledge_id, revision, occurred_at, owner, term_total, namespace, content_hash,
-            body_hash, terms, term_counts, metadata, content, document_id, chunk_number)
-        SELECT p.id, nextval('knowledge.revisions'), now(), $1, 0, 'handbooks', sha256(''),
-               sha256(''), '{}', '{}', '{}', p.content, $1, p.place - 1
-        FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY p (id, content, place)
-        RETURNING knowledge_id, revision)
-    INSERT INTO knowledge.index_states (knowledge_id, revision)
-    SELECT knowledge_id, revision FROM item
-"""
-
 
 @dataclass
 class World:
@@ -72,6 +61,7 @@ class World:
 
     database: Database
     knowledge: Stub
+    documents: DocumentClient
     integrity: IntegrityStub
     index: VectorIndex
     blobs: LocalBlobs
@@ -133,60 +123,32 @@ class World:
             knowledge_id, content, rf"\x{digest}",
         )  # fmt: skip
 
-    async def upload(
-        self, *pieces: str, state: str = "succeeded", document_id: str | None = None
-    ) -> str:
-        """A document, its file and its pieces, in the order in which a service writes them."""
-        document_id = document_id or ids.new()
-        content = "\n".join(pieces).encode() or b"nothing"
-        key = f"handbooks/nobody/{document_id}/text.txt"
-        await self.admin.execute(
-            """INSERT INTO knowledge.documents (document_id, revision, occurred_at, owner, size,
-                   version, is_latest, state, namespace, document_key, filename, media_type,
-                   blob_key, sha256, metadata, next_attempt_at, lease_owner)
-               VALUES ($1, nextval('knowledge.revisions'), now(), $1, $2, 1, true, 'storing',
-                   'handbooks', '', 'text.txt', 'text/plain', $3, $4, '{}',
-                   now() + interval '5 minutes', 'uploader')""",
-            document_id, len(content), key, hashlib.sha256(content).digest(),
-        )  # fmt: skip
-        await self.put(key, content)
-        self.files[key] = content
-        await self.move(document_id, "running")
-        numbers = [ids.new() for _ in pieces]
-        async with self.admin.acquire() as connection, connection.transaction():
-            await connection.execute(_PIECE, document_id, numbers, [*pieces])
-            await self.move(document_id, state, len(pieces), connection)
-        return document_id
-
-    async def move(
-        self, document_id: str, state: str, chunks: int = 0, connection: Any = None
-    ) -> None:
-        """Take a document to its next state; whoever is not done with it holds it."""
-        lease = "uploader" if state in ("running", "deleting") else None
-        await (connection or self.admin).execute(
-            """UPDATE knowledge.documents
-               SET state = $2, changed_at = now(), lease_owner = $3, chunks = $4,
-                   next_attempt_at = now() + interval '5 minutes' WHERE document_id = $1""",
-            document_id, state, lease, chunks,
-        )  # fmt: skip
+    async def upload(self, *pieces: str, **changes: Any) -> str:
+        """The id of a new document with these sentences, which is read."""
+        content = "\n".join(f"{piece.removesuffix('.')}." for piece in pieces)
+        document = await self.documents.read(
+            content, **{"namespace": "handbooks", "key": ids.new(), **changes}
+        )
+        self.files[await self.key(document.document_id)] = content.encode()
+        return document.document_id
 
     async def withdraw(self, document_id: str) -> None:
-        """Delete a document: its pieces, its file, its row."""
-        await self.move(document_id, "deleting")
-        for piece in await self.pieces(document_id):
-            await self.delete(piece)
+        """Delete a document as its owner does."""
         key = await self.key(document_id)
-        await self.blobs.delete([key])
-        await self.admin.execute(
-            "DELETE FROM knowledge.documents WHERE document_id = $1", document_id
-        )
+        assert await self.documents.delete(document_id)
         del self.files[key]
 
+    async def read_anew(self, document_id: str) -> None:
+        """Have the text of a document be read again."""
+        request = document_service_pb2.ExtractDocumentRequest(document_id=document_id)
+        await self.documents.documents.ExtractDocument(request)
+
     async def pieces(self, document_id: str) -> list[str]:
-        """Ids of the items that are its pieces, in order."""
+        """Ids of the pieces that it shows, in order."""
         rows = await self.admin.fetch(
-            "SELECT knowledge_id::text FROM knowledge.knowledge_items "
-            "WHERE document_id = $1 AND deleted_at IS NULL ORDER BY chunk_number", document_id
+            "SELECT i.knowledge_id::text FROM knowledge.knowledge_items i "
+            "JOIN knowledge.documents d USING (document_id, reading) "
+            "WHERE document_id = $1 AND i.deleted_at IS NULL ORDER BY chunk_number", document_id
         )  # fmt: skip
         return [row[0] for row in rows]
 
@@ -295,22 +257,16 @@ class World:
         )  # fmt: skip
 
     async def read_texts(self) -> None:
-        """What reads texts does to those that wait; the pieces that are there are all there are."""
-        await self.sql(
-            """UPDATE knowledge.knowledge_items i SET chunk_number = n.number
-               FROM (SELECT p.knowledge_id, row_number() OVER (
-                         PARTITION BY p.document_id ORDER BY p.chunk_number, p.knowledge_id) - 1
-                     FROM knowledge.knowledge_items p JOIN knowledge.documents d USING (document_id)
-                     WHERE d.state = 'pending' AND p.deleted_at IS NULL
-                    ) n (knowledge_id, number)
-               WHERE i.knowledge_id = n.knowledge_id"""
-        )
-        await self.sql(
-            """UPDATE knowledge.documents d SET state = 'succeeded', chunks = (
-                   SELECT count(*) FROM knowledge.knowledge_items i
-                   WHERE i.document_id = d.document_id AND i.deleted_at IS NULL)
-               WHERE d.state = 'pending' AND d.next_attempt_at <= now()"""
-        )
+        """Return when all texts are read and all deletions of documents finished."""
+
+        async def is_done() -> bool:
+            return not await self.admin.fetchval(
+                "SELECT EXISTS (SELECT FROM knowledge.documents WHERE state IN "
+                "('storing', 'pending', 'running', 'deleting')) "
+                "OR EXISTS (SELECT FROM knowledge.hidden_readings)"
+            )
+
+        await eventually(is_done, seconds=30)
 
     async def clean(self) -> None:
         """Return when everything waits for nobody and a census finds nothing."""
@@ -366,19 +322,21 @@ async def a_world(database: Database, vectors: Vectors) -> AsyncIterator[World]:
             hosted = await opened.enter_async_context(open_pinecone(pinecone.KEY, place))
             await hosted.prepare(SPACE)
         indexes: list[VectorIndex] = []
+        blobs, extractor = blobs_of(database), SentenceExtractor()
 
         def assembled(store: Store) -> Any:
             index = hosted or PgvectorIndex(store.functions)
             indexes.append(index)
-            return assemble(
-                store, Backends(index, wordllama(), blobs_of(database)), QUICK, care=QUICK_CARE
-            )
+            backends = Backends(index, wordllama(), blobs, extractor=extractor)
+            return assemble(store, backends, QUICK, care=QUICK_CARE)
 
         address = await opened.enter_async_context(running(assembled, database, "knowledge"))
         channel = await opened.enter_async_context(channel_to(address))
         admin = await opened.enter_async_context(asyncpg.create_pool(database.url(), min_size=0))
         await eventually(partial(is_serving, channel))
+        stub = Stub(channel)
+        documents = DocumentClient(DocumentStub(channel), stub, extractor, blobs)
         yield World(
-            database, Stub(channel), IntegrityStub(channel), indexes[0], blobs_of(database),
-            admin, vectors, address,
+            database, stub, documents, IntegrityStub(channel), indexes[0], blobs, admin, vectors,
+            address,
         )  # fmt: skip

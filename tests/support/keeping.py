@@ -51,7 +51,7 @@ async def a_document(
         "namespace": "transcripts", "document_key": "", "filename": "notes.txt",
         "media_type": "text/plain", "blob_key": key, "metadata": {"mood": "calm"},
         "sha256": rf"\x{hashlib.sha256(content).hexdigest()}",
-        "is_indexed": True, "chunks": 0, "characters": 0, "attempts": 0,
+        "is_indexed": True, "chunks": 0, "characters": 0, "attempts": 0, "uploads": [],
         "created_at": "2026-03-01T09:30:00Z", "changed_at": "2026-03-01T09:30:00Z",
         "next_attempt_at": "2026-03-01T09:30:00Z", **changes,
     }  # fmt: skip
