@@ -5,8 +5,8 @@ from typing import TypeVar
 
 from knowledge_svc.domain.blobs import BlobNotFound
 from knowledge_svc.domain.documents import Document
-from knowledge_svc.domain.erasing import MemoryVersion
 from knowledge_svc.domain.items import Item
+from knowledge_svc.domain.memories import Memory
 from knowledge_svc.ports.blobs import BlobStore
 from knowledge_svc.ports.erasing import ExportStore
 from svckit import logs
@@ -28,7 +28,7 @@ class Exporting:
 
     async def export(
         self, subject_ids: Sequence[str]
-    ) -> AsyncIterator[Item | MemoryVersion | Document | bytes]:
+    ) -> AsyncIterator[Item | Memory | Document | bytes]:
         """Items, then versions of memories, then documents, each followed by its file's bytes.
 
         What is written meanwhile may be in it or not. A document whose file is not there comes

@@ -44,6 +44,9 @@ SEARCH_SECONDS = Histogram(
 DEGRADED = Counter(
     "kith_knowledge_search_degraded_total", "Searches that had to do without meaning."
 )
+SECOND_LOOKS = Counter(
+    "kith_knowledge_search_second_looks_total", "Searches whose finds went before they were read."
+)
 ERASED = Counter(
     "kith_knowledge_erased_total", "Items and documents taken away with their subjects.", ["kind"]
 )

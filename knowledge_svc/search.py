@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from knowledge_svc import metrics, ranking
 from knowledge_svc.domain.items import Item, Write
@@ -25,6 +26,14 @@ from knowledge_svc.terms import query_terms
 
 # How often it is asked whether a write that another replica may index is done.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
+
+
+class _Page(NamedTuple):
+    """The best with their items; whether fewer are there than were ranked and would have fitted."""
+
+    best: Sequence[Scored]
+    items: Mapping[str, Item]
+    has_gaps: bool
 
 
 class Search:
@@ -56,25 +65,33 @@ class Search:
         end = asyncio.get_running_loop().time() + question.seconds
         pending = await self._wait_for(question.at_least, until=end - kept_back)
         with metrics.SEARCH_SECONDS.labels(question.mode.value).time():
-            nearness = Nearness(
-                self._store, self._index, self._spaces, question, until=end - kept_back / 2
-            )
-            match question.mode:
-                case Mode.SEMANTIC:
-                    best, items = await self._by_meaning(question, nearness)
-                case Mode.KEYWORD:
-                    best, items = await self._read(question, await self._by_words(question))
-                case Mode.HYBRID:
-                    best, items = await self._read(
-                        question, await self._by_both(question, nearness)
-                    )
+            nearness = self._nearness(question, end - kept_back / 2)
+            page = await self._looked(question, nearness)
+            if page.has_gaps:
+                # What was ranked has gone meanwhile, and perhaps something has come in its place:
+                # another version of a document does so at once.
+                metrics.SECOND_LOOKS.inc()
+                nearness = self._nearness(question, end - kept_back / 2)
+                page = await self._looked(question, nearness)
             best, is_reranked = await self._reranking.applied(
-                question, best, items, until=end - kept_back / 4
+                question, page.best, page.items, until=end - kept_back / 4
             )
-            hits = await self._hits(question, best, items)
+            hits = await self._hits(question, best, page.items)
         if nearness.failed:
             metrics.DEGRADED.inc()
         return Found(hits, pending, nearness.failed, is_reranked)
+
+    def _nearness(self, question: Question, until: float) -> Nearness:
+        return Nearness(self._store, self._index, self._spaces, question, until=until)
+
+    async def _looked(self, question: Question, nearness: Nearness) -> _Page:
+        match question.mode:
+            case Mode.SEMANTIC:
+                return await self._by_meaning(question, nearness)
+            case Mode.KEYWORD:
+                return await self._read(question, await self._by_words(question))
+            case Mode.HYBRID:
+                return await self._read(question, await self._by_both(question, nearness))
 
     async def _wait_for(self, writes: Sequence[Write], *, until: float) -> Sequence[Write]:
         """Those of the writes that were not indexed in time."""
@@ -88,18 +105,17 @@ class Search:
             pause = min(2 * pause, _LONGEST_PAUSE)
         return writes
 
-    async def _by_meaning(
-        self, question: Question, nearness: Nearness
-    ) -> tuple[Sequence[Scored], Mapping[str, Item]]:
+    async def _by_meaning(self, question: Question, nearness: Nearness) -> _Page:
         """The nearest that fit, looked for further and further until they fill the page."""
         await nearness.look()
         if nearness.failed:
             raise SemanticSearchUnavailable
         while True:
             near = ranking.by_meaning(nearness.similarities)
-            best, items = await self._read(question, near, nearness.items)
-            if len(best) >= question.depth or nearness.are_all or _are_too_far(question, nearness):
-                return best, items
+            page = await self._read(question, near, nearness.items)
+            is_full = len(page.best) >= question.depth
+            if is_full or nearness.are_all or _are_too_far(question, nearness):
+                return page
             await nearness.look()
 
     async def _by_words(self, question: Question) -> Sequence[Scored]:
@@ -161,7 +177,7 @@ class Search:
         question: Question,
         scored: Sequence[Scored],
         known: Mapping[str, Item] | None = None,
-    ) -> tuple[Sequence[Scored], Mapping[str, Item]]:
+    ) -> _Page:
         """A page of those that are there and fit, with their items; `known` are all of them, if
         they have been read.
         """
@@ -175,7 +191,10 @@ class Search:
             items |= await self._store.read(part, question.filter)
             start, step = start + step, 4 * step
         best = [one for one in scored if one.knowledge_id in items]
-        return best[: question.depth], items
+        # Of what an index found nobody knows whether it would have fitted.
+        fitted = question.mode is not Mode.SEMANTIC or question.filter == question.filter.narrowing
+        is_short = len(items) < min(question.depth, len(scored))
+        return _Page(best[: question.depth], items, is_short and fitted and known is None)
 
     async def _hits(
         self, question: Question, best: Sequence[Scored], items: Mapping[str, Item]

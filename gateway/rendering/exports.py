@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from gateway.rendering import events, groups, people, projections
-from gateway.rendering.values import moment
+from gateway.rendering import documents, events, groups, items, memories, people, projections
 from kith.event.v1 import event_pb2, projection_pb2
 from kith.identity.v1 import group_pb2, person_pb2
 from kith.knowledge.v1 import document_pb2, knowledge_pb2, memory_pb2
-from svckit import structs
 
 Json = dict[str, Any]
 
@@ -35,65 +33,16 @@ def projection_value(name: str, message: projection_pb2.ProjectionValue) -> Json
 
 def item(message: knowledge_pb2.Knowledge) -> Json:
     """An item."""
-    return {
-        "knowledge_id": message.knowledge_id,
-        "namespace": message.namespace,
-        "content": message.content,
-        "metadata": structs.to_dict(message.metadata),
-        "subject_id": message.subject_id or None,
-        "person_id": message.person_id or None,
-        "group_id": message.group_id or None,
-        "session_id": message.session_id or None,
-        "platform": message.platform or None,
-        "source_event_id": message.source_event_id or None,
-        "source_position": message.source_position or None,
-        "occurred_at": moment(message, "occurred_at"),
-        "created_at": moment(message, "created_at"),
-        "updated_at": moment(message, "updated_at"),
-    }
+    return {**items.item(message), "subject_id": message.subject_id or None}
 
 
 def memory(message: memory_pb2.Memory) -> Json:
     """A version of a memory."""
-    return {
-        "memory_id": message.memory_id,
-        "person_id": message.person_id,
-        "key": message.key,
-        "version": message.version,
-        "value": message.value,
-        "category": message.category,
-        "importance": message.importance,
-        "metadata": structs.to_dict(message.metadata),
-        "source_event_id": message.source_event_id or None,
-        "occurred_at": moment(message, "occurred_at"),
-        "created_at": moment(message, "created_at"),
-        "updated_at": moment(message, "updated_at"),
-        "access_count": message.access_count,
-        "last_accessed_at": moment(message, "last_accessed_at"),
-        "deleted": message.deleted,
-    }
+    return {**memories.memory(message)}
 
 
 def document(message: document_pb2.Document, file: str | None) -> Json:
     """A document, and which entry its bytes are; None where they are not there."""
     return {
-        "document_id": message.document_id,
-        "file": file,
-        "key": message.key,
-        "version": message.version,
-        "is_latest": message.is_latest,
-        "filename": message.filename,
-        "media_type": message.media_type,
-        "size": message.size,
-        "sha256": message.sha256.hex(),
-        "namespace": message.namespace,
-        "metadata": structs.to_dict(message.metadata),
-        "subject_id": message.subject_id or None,
-        "person_id": message.person_id or None,
-        "group_id": message.group_id or None,
-        "session_id": message.session_id or None,
-        "platform": message.platform or None,
-        "occurred_at": moment(message, "occurred_at"),
-        "created_at": moment(message, "created_at"),
-        "title": message.title or None,
-    }
+        **documents.document(message), "subject_id": message.subject_id or None, "file": file,
+    }  # fmt: skip

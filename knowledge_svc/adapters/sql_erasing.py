@@ -3,13 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from knowledge_svc.domain.documents import Document
-from knowledge_svc.domain.erasing import (
-    DoomedDocument,
-    DoomedDocuments,
-    DoomedItems,
-    MemoryVersion,
-)
+from knowledge_svc.domain.erasing import DoomedDocument, DoomedDocuments, DoomedItems
 from knowledge_svc.domain.items import Item, Space
+from knowledge_svc.domain.memories import Memory
 from svckit.sql import SqlFunctions
 
 
@@ -86,14 +82,14 @@ class SqlExportStore:
         return [Item(**row) for row in rows]
 
     async def memories(
-        self, subject_ids: Sequence[str], *, after: MemoryVersion | None, limit: int
-    ) -> list[MemoryVersion]:
+        self, subject_ids: Sequence[str], *, after: Memory | None, limit: int
+    ) -> list[Memory]:
         rows = await self._functions.call(
             "export_memories", subject_ids=[*subject_ids], most=limit,
             after_memory=after.memory_id if after else None,
             after_version=after.version if after else 0,
         )  # fmt: skip
-        return [MemoryVersion(**row) for row in rows]
+        return [Memory(**row) for row in rows]
 
     async def documents(
         self, subject_ids: Sequence[str], *, after: Document | None, limit: int

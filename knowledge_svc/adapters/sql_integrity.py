@@ -1,7 +1,6 @@
 """What a census reads and a repair mends, over the SQL functions of schema `knowledge`."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 from knowledge_svc.domain.blobs import Blob
@@ -18,8 +17,6 @@ from knowledge_svc.domain.integrity import (
 from knowledge_svc.domain.items import Item, Space, Write
 from svckit import ids as identifiers
 from svckit.sql import SqlFunctions
-
-_DOCUMENT_FIELDS = [field.name for field in fields(Document)]
 
 
 class SqlIntegrityStore:
@@ -73,7 +70,7 @@ class SqlIntegrityStore:
             look=found["look"] and ItemLook(**found["look"]),
             queue=found["queue"],
             deleted_at=found["deleted_at"],
-            document=document and Document(**{name: document[name] for name in _DOCUMENT_FIELDS}),
+            document=document and Document(**document),
             document_look=found["document_look"] and DocumentLook(**found["document_look"]),
             spaces=[(space, is_serving) for is_serving, space in spaces],
         )

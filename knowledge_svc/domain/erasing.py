@@ -1,8 +1,7 @@
 """What is taken away with a person, and what is handed out of theirs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 # What erasures and counts tell apart.
 KINDS = ("items", "memories", "memory_versions", "documents", "files", "vectors")
@@ -30,25 +29,3 @@ class DoomedDocuments:
 
     documents: Sequence[DoomedDocument]
     held: int
-
-
-@dataclass(frozen=True)
-class MemoryVersion:
-    """A memory as it once was, or is. Times are ISO 8601; what is counted is as of now."""
-
-    memory_id: str
-    person_id: str
-    key: str
-    value: str
-    category: str
-    importance: float
-    metadata: Mapping[str, Any]
-    source_event_id: str | None
-    occurred_at: str
-    created_at: str
-    updated_at: str
-    version: int
-    access_count: int
-    last_accessed_at: str | None
-    is_deletion: bool
-    knowledge_id: str | None

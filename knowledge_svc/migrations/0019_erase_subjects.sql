@@ -405,7 +405,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
             'updated_at', v.created_at, 'version', v.version,
             'access_count', coalesce(m.access_count, 0),
             'last_accessed_at', m.last_accessed_at, 'is_deletion', v.is_deletion,
-            'knowledge_id', m.knowledge_id) AS version
+            'knowledge_id', m.knowledge_id, 'shadowed_by', NULL) AS version
         FROM knowledge.memory_versions v LEFT JOIN knowledge.memories m USING (memory_id)
         WHERE v.person_id = ANY (export_memories.subject_ids::uuid[])
           AND (v.memory_id, v.version) > (

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from knowledge_svc.domain.documents import Document
-from knowledge_svc.domain.erasing import DoomedDocuments, DoomedItems, MemoryVersion
+from knowledge_svc.domain.erasing import DoomedDocuments, DoomedItems
 from knowledge_svc.domain.items import Item, Space
+from knowledge_svc.domain.memories import Memory
 
 
 class ErasureStore(Protocol):
@@ -81,8 +82,8 @@ class ExportStore(Protocol):
         ...
 
     async def memories(
-        self, subject_ids: Sequence[str], *, after: MemoryVersion | None, limit: int
-    ) -> Sequence[MemoryVersion]:
+        self, subject_ids: Sequence[str], *, after: Memory | None, limit: int
+    ) -> Sequence[Memory]:
         """Memories by id, each one's versions oldest first, from behind one on."""
         ...
 

@@ -149,7 +149,8 @@ def from_document(document: Document) -> document_pb2.Document:
         platform=document.platform or "",
         occurred_at=fields.to_timestamp(document.occurred_at),
         created_at=fields.to_timestamp(document.created_at),
-        state=_STATES[document.state],
+        # Of one that nobody sees, because it is being stored or deleted, no state is told.
+        state=_STATES.get(document.state, document_pb2.EXTRACTION_STATE_UNSPECIFIED),
         failure_reason=document.failure_reason or "",
         failure_detail=document.failure_detail or "",
         indexed=document.is_indexed,

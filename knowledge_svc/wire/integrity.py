@@ -5,9 +5,7 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
-from kith.knowledge.v1 import document_pb2
 from kith.knowledge.v1 import integrity_service_pb2 as pb
-from knowledge_svc.domain.documents import Document
 from knowledge_svc.domain.integrity import (
     Action,
     Chosen,
@@ -20,6 +18,7 @@ from knowledge_svc.domain.integrity import (
 )
 from knowledge_svc.domain.items import Indexed
 from knowledge_svc.ground_truth import Held, Truth
+from knowledge_svc.wire.documents import from_document
 from knowledge_svc.wire.items import from_item
 from svckit import fields, structs
 from svckit.errors import InvalidRequest
@@ -31,13 +30,6 @@ _MOST_NAMESPACES = 32
 _KINDS = {kind: pb.FindingKind.Value(f"FINDING_KIND_{kind.value}") for kind in Kind}
 _ACTIONS = {action: pb.RepairAction.Value(f"REPAIR_ACTION_{action.value}") for action in Action}
 _NAMED_KINDS = {number: kind for kind, number in _KINDS.items()}
-# Of a document that nobody sees, because it is being stored or deleted, no state is told.
-_STATES = {
-    "pending": document_pb2.EXTRACTION_STATE_PENDING,
-    "running": document_pb2.EXTRACTION_STATE_RUNNING,
-    "succeeded": document_pb2.EXTRACTION_STATE_SUCCEEDED,
-    "failed": document_pb2.EXTRACTION_STATE_FAILED,
-}
 
 
 def to_chosen(request: pb.VerifyIntegrityRequest, at: str = "") -> Chosen:
@@ -119,7 +111,7 @@ def from_truth(truth: Truth) -> pb.GetGroundTruthResponse:
         is_deleting=rows.is_deleting,
         queue=_struct(dict(rows.queue)) if rows.queue else None,
         vectors=[_vector(held, truth) for held in truth.vectors],
-        document=_document(rows.document) if rows.document else None,
+        document=from_document(rows.document) if rows.document else None,
         file=_file(rows.document.blob_key, truth.file) if rows.document else None,
         chunk_rows=truth.pieces,
         chunk_vectors=truth.piece_vectors,
@@ -154,34 +146,4 @@ def _file(key: str, file: FileLook | None) -> pb.FileTruth:
         exists=file is not None,
         size=file.size if file else 0,
         sha256=bytes.fromhex((file and file.sha256) or ""),
-    )
-
-
-def _document(document: Document) -> document_pb2.Document:
-    return document_pb2.Document(
-        document_id=document.document_id,
-        key=document.document_key,
-        version=document.version,
-        is_latest=document.is_latest,
-        filename=document.filename,
-        media_type=document.media_type,
-        size=document.size,
-        sha256=bytes.fromhex(document.sha256),
-        namespace=document.namespace,
-        metadata=structs.from_dict(document.metadata),
-        subject_id=document.subject_id or "",
-        person_id=document.person_id or "",
-        group_id=document.group_id or "",
-        session_id=document.session_id or "",
-        platform=document.platform or "",
-        occurred_at=fields.to_timestamp(document.occurred_at),
-        created_at=fields.to_timestamp(document.created_at),
-        state=_STATES.get(document.state, document_pb2.EXTRACTION_STATE_UNSPECIFIED),
-        failure_reason=document.failure_reason or "",
-        failure_detail=document.failure_detail or "",
-        indexed=document.is_indexed,
-        chunks=document.chunks,
-        pages=document.pages or 0,
-        title=document.title or "",
-        chunker=document.chunker or "",
     )

@@ -154,7 +154,7 @@ async def test_what_an_eraser_left_is_taken_up_when_its_lease_is_over(store, ite
 
 async def test_an_item_that_is_being_indexed_is_hidden_and_left_to_the_indexer(store, items, queue):
     [one] = await kept(items, subject_id=LINK)
-    [task] = await queue.claim("indexer", most=10, lease_seconds=30)
+    [task] = await queue.claim("indexer", "pending", most=10, most_bytes=1 << 20, lease_seconds=30)
     await store.close(ANNS)
 
     doomed = await take(store)
