@@ -158,7 +158,7 @@ async def test_an_item_that_is_being_indexed_is_hidden_and_left_to_the_indexer(s
     await store.close(ANNS)
 
     doomed = await take(store)
-    gone = await queue.mark_indexed([Write(one, task.revision)], "model")
+    gone = await queue.mark_indexed([Write(one, task.revision)], "model", owner="indexer")
     await items.finish_deletions(gone, owner="indexer")
 
     assert (doomed.ids, doomed.held) == ([], 1)
@@ -169,8 +169,9 @@ async def test_an_item_that_is_being_indexed_is_hidden_and_left_to_the_indexer(s
 
 async def test_vectors_are_counted_where_there_were_any(store, items, queue):
     await kept(items, 3, subject_id=LINK)
-    tasks = await queue.claim("indexer", most=2, lease_seconds=30)
-    await queue.mark_indexed([Write(task.knowledge_id, task.revision) for task in tasks], "model")
+    tasks = await queue.claim("indexer", "pending", most=2, most_bytes=1 << 20, lease_seconds=30)
+    writes = [Write(task.knowledge_id, task.revision) for task in tasks]
+    await queue.mark_indexed(writes, "model", owner="indexer")
     await store.close(ANNS)
 
     await erase_items(store, items)
