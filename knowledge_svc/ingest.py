@@ -74,9 +74,16 @@ class Ingest:
             change = replace(change, terms=terms)
         return await self._updates.submit(change)
 
-    async def delete(self, knowledge_id: str) -> bool:
-        """Delete an item for good; whether it was there."""
-        return await self._deletions.submit((knowledge_id, ids.new()))
+    async def delete(self, knowledge_id: str, *, bar: bool = False) -> bool:
+        """Delete an item for good; whether it was there.
+
+        To `bar` is to see to it that one which is not there never comes.
+        """
+        while not (deleted := await self._deletions.submit((knowledge_id, ids.new()))):
+            # Where it came just now, it is to be deleted after all.
+            if not bar or await self._items.bar(knowledge_id, ids.new()):
+                break
+        return deleted
 
     async def _store_together(self, entries: Sequence[Entry]) -> list[Stored | ServiceError]:
         outcomes = await self._items.store(entries)

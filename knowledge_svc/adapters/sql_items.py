@@ -5,6 +5,7 @@ from typing import Any
 
 from knowledge_svc.domain.changes import Change, ContentTaken, EtagMismatch, KnowledgeDerived
 from knowledge_svc.domain.items import (
+    METADATA_BYTES,
     Entry,
     Filter,
     IdempotencyConflict,
@@ -16,7 +17,6 @@ from knowledge_svc.domain.items import (
     hash_of,
 )
 from svckit.errors import InvalidRequest, ServiceError
-from svckit.fields import METADATA_BYTES
 from svckit.sql import SqlFunctions
 
 
@@ -76,6 +76,12 @@ class SqlItemStore:
             _derived(one, outcome["error"]) if "error" in outcome else outcome["ok"]
             for one, outcome in zip(ids, outcomes, strict=True)
         ]
+
+    async def bar(self, knowledge_id: str, request: str) -> bool:
+        barred: bool = await self._functions.call(
+            "bar_item", knowledge_id=knowledge_id, request_id=request
+        )
+        return barred
 
     async def finish_deletions(self, ids: Sequence[str], *, owner: str) -> None:
         await self._functions.call("finish_deletions", ids=[*ids], owner=owner)

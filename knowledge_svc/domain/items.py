@@ -16,6 +16,9 @@ from svckit.errors import Conflict, FailedPrecondition, NotFound
 # Nobody's knowledge has the nil UUID for an owner.
 NOBODY = str(uuid.UUID(int=0))
 
+# 16 KiB of a client's, and what whoever composes the services adds.
+METADATA_BYTES = 17 << 10
+
 # How content becomes texts to embed: an item is one text.
 CHUNKER = "whole-1"
 

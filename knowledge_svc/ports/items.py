@@ -76,6 +76,13 @@ class ItemStore(Protocol):
         """
         ...
 
+    async def bar(self, knowledge_id: str, request: str) -> bool:
+        """Have an id count as deleted by this request, though there is no item.
+
+        False where there is one: it stays, and is to be deleted.
+        """
+        ...
+
     async def finish_deletions(self, ids: Sequence[str], *, owner: str) -> None:
         """Last step, after the vectors are gone: forget those of the items that `owner` holds."""
         ...

@@ -65,7 +65,8 @@ class Items:
         self, request: pb.DeleteKnowledgeRequest, context: rpc.Context
     ) -> pb.DeleteKnowledgeResponse:
         knowledge_id = fields.uuid(request.knowledge_id, "knowledge_id")
-        return pb.DeleteKnowledgeResponse(deleted=await self._ingest.delete(knowledge_id))
+        deleted = await self._ingest.delete(knowledge_id, bar=request.bar)
+        return pb.DeleteKnowledgeResponse(deleted=deleted)
 
     async def FindMissing(
         self, request: pb.FindMissingRequest, context: rpc.Context

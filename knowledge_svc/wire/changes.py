@@ -8,6 +8,8 @@ from svckit import fields
 from svckit.errors import InvalidRequest
 
 _ETAG_BYTES = 64
+# One that takes the place of everything names all that was there as well.
+_PATCH_BYTES = 64 << 10
 
 
 def to_change(request: pb.UpdateKnowledgeRequest) -> Change:
@@ -21,7 +23,9 @@ def to_change(request: pb.UpdateKnowledgeRequest) -> Change:
         content=fields.text(request.content, "content", most=CONTENT_BYTES)
         if has_content
         else None,
-        metadata_patch=fields.struct(request.metadata_patch, "metadata_patch")
+        metadata_patch=fields.struct(
+            request.metadata_patch, "metadata_patch", most_bytes=_PATCH_BYTES
+        )
         if has_patch
         else None,
         etag=fields.text(request.etag, "etag", most=_ETAG_BYTES) if request.etag else None,

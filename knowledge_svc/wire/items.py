@@ -10,6 +10,7 @@ from typing import Any
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
 from knowledge_svc.domain import filters, memories
 from knowledge_svc.domain.items import (
+    METADATA_BYTES,
     Filter,
     Item,
     NewItem,
@@ -51,7 +52,7 @@ def to_item(request: pb.StoreKnowledgeRequest) -> NewItem:
         knowledge_id=fields.optional_uuid(item.knowledge_id, "item.knowledge_id") or ids.new(),
         namespace=fields.word(item.namespace or "default", "item.namespace"),
         content=fields.text(item.content, "item.content", most=CONTENT_BYTES),
-        metadata=fields.struct(item.metadata, "item.metadata"),
+        metadata=fields.struct(item.metadata, "item.metadata", most_bytes=METADATA_BYTES),
         subject_id=fields.optional_uuid(item.subject_id, "item.subject_id"),
         person_id=fields.optional_uuid(item.person_id, "item.person_id"),
         group_id=fields.optional_uuid(item.group_id, "item.group_id"),

@@ -69,7 +69,7 @@ BAD_ITEMS = [
     (number(float("inf")), "item.metadata.n"),
     (number(2.0**53 + 2), "item.metadata.n"),
     (a_request("x", metadata={"x": nested(35)}).item, "item.metadata.x" + "[0]" * 31),
-    (a_request("x", metadata={"long": "y" * (16 << 10)}).item, "item.metadata"),
+    (a_request("x", metadata={"long": "y" * (17 << 10)}).item, "item.metadata"),
     (a_request("x", metadata={"nul": "\0"}).item, "item.metadata.nul"),
 ]
 

@@ -335,3 +335,28 @@ async def test_the_services_role_can_call_its_functions_and_nothing_else(knowled
                 await connection.fetch(statement)
     finally:
         await connection.close()
+
+
+async def test_a_deletion_that_bars_keeps_an_id_from_ever_being_used(knowledge: Stub):
+    early, late = (
+        a_request("early", knowledge_id=ids.new()),
+        a_request("late", knowledge_id=ids.new()),
+    )
+    await knowledge.StoreKnowledge(early)
+
+    for request, deleted in ((early, True), (early, False), (late, False)):
+        answer = await knowledge.DeleteKnowledge(
+            pb.DeleteKnowledgeRequest(knowledge_id=request.item.knowledge_id, bar=True)
+        )
+        assert answer.deleted is deleted
+        assert (await knowledge.StoreKnowledge(request)).outcome == DELETED
+
+
+async def test_metadata_may_be_replaced_up_to_what_composers_add(knowledge: Stub):
+    full = {"client": "x" * (16 << 10), "theirs": "y" * 900}
+    stored = await knowledge.StoreKnowledge(a_request("x", metadata=full))
+    patch = {**dict.fromkeys(full), **{f"{n:04}": "x" * 6 for n in range(1000)}}
+    request = pb.UpdateKnowledgeRequest(knowledge_id=stored.knowledge_id)
+    request.metadata_patch.CopyFrom(structs.from_dict(patch))
+
+    assert len((await knowledge.UpdateKnowledge(request)).item.metadata.fields) == 1000

@@ -98,7 +98,9 @@ class NewKnowledge(_message.Message):
     """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
-        """What is to be known about it; a JSON object of at most 16 KiB."""
+        """What is to be known about it; a JSON object of at most 17 KiB: 16 KiB of the
+        client's, and what whoever composes the services adds.
+        """
 
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:

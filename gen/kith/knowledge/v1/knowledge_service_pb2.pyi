@@ -338,16 +338,22 @@ class DeleteKnowledgeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     KNOWLEDGE_ID_FIELD_NUMBER: _builtins.int
+    BAR_FIELD_NUMBER: _builtins.int
     knowledge_id: _builtins.str
     """The item to delete."""
+    bar: _builtins.bool
+    """Where there is no such item, see to it that there never will be one: for whoever takes
+    away what somebody else may be about to store.
+    """
     def __init__(
         self,
         *,
         knowledge_id: _builtins.str = ...,
+        bar: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["knowledge_id", b"knowledge_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bar", b"bar", "knowledge_id", b"knowledge_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -393,8 +399,8 @@ class UpdateKnowledgeRequest(_message.Message):
     """Only change the item if this is still its etag; empty changes it anyway."""
     @_builtins.property
     def metadata_patch(self) -> _struct_pb2.Struct:
-        """A JSON merge patch (RFC 7396) for the metadata; the outcome is at most 16 KiB. This or
-        `content` is required. The vector stays where only metadata changes.
+        """A JSON merge patch (RFC 7396) for the metadata, at most 64 KiB; the outcome is at most
+        17 KiB. This or `content` is required. The vector stays where only metadata changes.
         """
 
     def __init__(

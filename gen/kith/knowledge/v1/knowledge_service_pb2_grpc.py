@@ -133,7 +133,8 @@ class KnowledgeServiceServicer:
 
     def DeleteKnowledge(self, request, context):
         """DeleteKnowledge removes an item's vector, then its row, for good: storing the
-        same id again does not bring it back. Deleting what is not there is fine.
+        same id again does not bring it back. Deleting what is not there is fine, and leaves
+        the id free unless `bar` is set.
         FAILED_PRECONDITION, KNOWLEDGE_DERIVED, for a document's or a memory's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -47,7 +47,8 @@ class KnowledgeServiceStub:
     """ListKnowledge reads the items that a filter chooses, newest first."""
     DeleteKnowledge: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.DeleteKnowledgeRequest, _knowledge_service_pb2.DeleteKnowledgeResponse]
     """DeleteKnowledge removes an item's vector, then its row, for good: storing the
-    same id again does not bring it back. Deleting what is not there is fine.
+    same id again does not bring it back. Deleting what is not there is fine, and leaves
+    the id free unless `bar` is set.
     FAILED_PRECONDITION, KNOWLEDGE_DERIVED, for a document's or a memory's.
     """
     UpdateKnowledge: _grpc.UnaryUnaryMultiCallable[_knowledge_service_pb2.UpdateKnowledgeRequest, _knowledge_service_pb2.UpdateKnowledgeResponse]
@@ -99,7 +100,8 @@ class KnowledgeServiceAsyncStub(KnowledgeServiceStub):
     """ListKnowledge reads the items that a filter chooses, newest first."""
     DeleteKnowledge: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.DeleteKnowledgeRequest, _knowledge_service_pb2.DeleteKnowledgeResponse]  # type: ignore[assignment]
     """DeleteKnowledge removes an item's vector, then its row, for good: storing the
-    same id again does not bring it back. Deleting what is not there is fine.
+    same id again does not bring it back. Deleting what is not there is fine, and leaves
+    the id free unless `bar` is set.
     FAILED_PRECONDITION, KNOWLEDGE_DERIVED, for a document's or a memory's.
     """
     UpdateKnowledge: _aio.UnaryUnaryMultiCallable[_knowledge_service_pb2.UpdateKnowledgeRequest, _knowledge_service_pb2.UpdateKnowledgeResponse]  # type: ignore[assignment]
@@ -178,7 +180,8 @@ class KnowledgeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_knowledge_service_pb2.DeleteKnowledgeResponse, _abc.Awaitable[_knowledge_service_pb2.DeleteKnowledgeResponse]]:
         """DeleteKnowledge removes an item's vector, then its row, for good: storing the
-        same id again does not bring it back. Deleting what is not there is fine.
+        same id again does not bring it back. Deleting what is not there is fine, and leaves
+        the id free unless `bar` is set.
         FAILED_PRECONDITION, KNOWLEDGE_DERIVED, for a document's or a memory's.
         """
 
