@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from gateway import errors, openapi, rendering
 from gateway.clients import Clients, connected
 from gateway.flows.catch_up import CatchUp
+from gateway.flows.change_messages import ChangeMessages
 from gateway.flows.context import Contexts
 from gateway.flows.erasing import Erasing, GoingOn
 from gateway.flows.exporting import Exporting
@@ -29,6 +30,7 @@ from gateway.flows.process_message import ProcessMessages
 from gateway.flows.reading import Reading
 from gateway.flows.registrations import Registrations
 from gateway.flows.searching import Searching
+from gateway.flows.settling import Settling
 from gateway.health import Health
 from gateway.jsonbody import JsonRoute
 from gateway.live import Live
@@ -49,6 +51,7 @@ from gateway.routes import (
     links,
     memories,
     merges,
+    message_changes,
     messages,
     persons,
     projections,
@@ -94,6 +97,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             clients, registrations, knowing,
             unknown_sender=settings.unknown_sender, consent_default=default,
         )  # fmt: skip
+        settling = Settling(clients, knowing, settings.knowledge_seconds)
         searching = Searching(clients, default, settings.request_seconds * SEARCH_SHARE)
         following = Following(clients, settings.expand_seconds)
         erasing = Erasing(clients)
@@ -102,6 +106,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         app = _new_app()
         register.add(app, clients, registrations)
         messages.add(app, process, settings.request_seconds)
+        message_changes.add(app, ChangeMessages(clients, settling, default))
         _add_identity(app, clients, registrations)
         erasures.add(
             app, clients, erasing, rendering.caveats(settings.backends),
@@ -124,7 +129,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         openapi.install(app)
 
         async with (
-            _catching_up(settings, clients, registrations, knowing),
+            _catching_up(settings, clients, registrations, knowing, settling),
             _going_on(settings, clients, erasing),
         ):
             yield Gateway(_surrounded(app, settings), health, live)
@@ -172,10 +177,11 @@ def _surrounded(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 @asynccontextmanager
 async def _catching_up(
-    settings: Settings, clients: Clients, registrations: Registrations, knowing: Knowing
-) -> AsyncIterator[None]:
+    settings: Settings, clients: Clients, registrations: Registrations, knowing: Knowing,
+    settling: Settling,
+) -> AsyncIterator[None]:  # fmt: skip
     reader = CatchUp(
-        clients, registrations, knowing,
+        clients, registrations, knowing, settling,
         grace=settings.catch_up_grace_seconds, poll=settings.catch_up_poll_seconds,
         lease=settings.catch_up_lease_seconds,
     )  # fmt: skip

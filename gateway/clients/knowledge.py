@@ -55,8 +55,8 @@ class Knowledge(Service[AsyncStub]):
         return await self.channel.call(self.stub.SearchKnowledge, request, seconds)
 
     async def delete(self, knowledge_id: str) -> None:
-        """Delete an item for good; one that is not there is fine."""
-        request = knowledge_service_pb2.DeleteKnowledgeRequest(knowledge_id=knowledge_id)
+        """Delete an item for good; one that is not there yet never comes."""
+        request = knowledge_service_pb2.DeleteKnowledgeRequest(knowledge_id=knowledge_id, bar=True)
         await self.ask(self.stub.DeleteKnowledge, request)
 
     async def _store_all(self, items: list[knowledge_pb2.NewKnowledge], trace: Trace) -> list[Any]:

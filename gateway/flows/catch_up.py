@@ -1,7 +1,8 @@
 """The catch-up reader: finishes what a flow could not, after an outage or a crash.
 
-It walks the log under a named cursor and stores the knowledge that is missing, and it logs
-registrations whose event never came. Of several gateways the one that holds the cursor does so.
+It walks the log under a named cursor, stores the knowledge that is missing and has it follow edits
+and deletions, and it logs registrations whose event never came. Of several gateways the one that
+holds the cursor does so.
 Everything it does is the same as in the flows, by the same ids, so a reader that has lost the
 cursor without knowing does no harm.
 """
@@ -15,11 +16,15 @@ from datetime import UTC, datetime, timedelta
 from prometheus_client import Counter, Gauge
 
 from gateway import tracing
+from gateway.answers.messages import KnowledgeAnswer
 from gateway.channels import FAILURES
 from gateway.clients import MOST_EVENTS, MOST_IDS, Clients
 from gateway.flows.entries import MESSAGE, decision_of, knowledge_id
+from gateway.flows.histories import current_of
 from gateway.flows.knowing import Knowing
 from gateway.flows.registrations import Registrations
+from gateway.flows.settling import Settling
+from gateway.flows.versions import DELETION, EDIT
 from kith.event.v1 import event_pb2, event_service_pb2
 from svckit import errors, fields, ids, logs
 
@@ -47,11 +52,12 @@ class CatchUp:
 
     def __init__(
         self, clients: Clients, registrations: Registrations, knowing: Knowing,
-        *, grace: float, poll: float, lease: float,
+        settling: Settling, *, grace: float, poll: float, lease: float,
     ) -> None:  # fmt: skip
         self._clients = clients
         self._registrations = registrations
         self._knowing = knowing
+        self._settling = settling
         self._grace = timedelta(seconds=grace)
         self._poll = poll
         self._lease = lease
@@ -138,14 +144,15 @@ class CatchUp:
         """Look at a page of the log; whether there may be another right behind it."""
         page = await self._clients.events.page(
             event_service_pb2.ListEventsRequest(
-                filter=event_pb2.EventFilter(event_types=[MESSAGE]),
+                filter=event_pb2.EventFilter(event_types=[MESSAGE, EDIT, DELETION]),
                 after_position=position,
                 order=event_service_pb2.ORDER_ASCENDING,
                 page_size=MOST_EVENTS,
             )
         )
         ripe = self._ripe(page.events)
-        await self._store_missing(ripe)
+        await self._store_missing([event for event in ripe if event.event_type == MESSAGE])
+        await self._settle([event for event in ripe if event.event_type != MESSAGE])
         if len(ripe) < len(page.events):
             # Never past a younger event: its own flow may still fail.
             await self._advance(position, ripe[-1].position if ripe else position)
@@ -172,15 +179,26 @@ class CatchUp:
             absent = [event for identifier, event in part.items() if identifier in missing]
             if not absent:
                 continue
-            answers = await self._knowing.keep(await self._knowing.consenting(absent))
+            # An edit that came meanwhile was deferred as well, or the item would be there.
+            allowed = await self._knowing.consenting(absent)
+            answers = await self._knowing.keep(await current_of(self._clients.events, allowed))
             stored = sum(answer["state"] == "stored" for answer in answers)
             CAUGHT_UP.inc(stored)
             log.info("caught up", stored=stored, missing=len(absent))
-            if any(answer["state"] == "deferred" for answer in answers):
-                raise StillAway("knowledge is still not to be had")
+            _ensure_settled(answers)
+
+    async def _settle(self, changes: Sequence[event_pb2.Event]) -> None:
+        """Do what edits and deletions ask for, in case that their own flow did not."""
+        if changes:
+            _ensure_settled(await self._settling.finish(changes))
 
     async def _advance(self, before: int, position: int) -> None:
         # The log may end before the cursor: a backup is being restored, and the cursor with it.
         if position > before:
             await self._clients.events.save_cursor(CURSOR, position, self._token)
         POSITION.set(position)
+
+
+def _ensure_settled(answers: Sequence[KnowledgeAnswer]) -> None:
+    if any(answer["state"] == "deferred" for answer in answers):
+        raise StillAway("knowledge is still not to be had")

@@ -108,6 +108,8 @@ def as_logged(new: event_pb2.NewEvent, logged: event_pb2.LoggedEvent) -> event_p
 
 def decision_of(event: event_pb2.Event) -> Decision:
     """What was decided about a message when it was logged."""
+    if event.HasField("redacted_at"):
+        return Decision(False, "gone")
     kith = _member(event.metadata, RESERVED)
     decided = structs.to_dict(_member(kith, "knowledge"))
     wanted, reason = decided.get("wanted") is True, str(decided.get("reason", "not_decided"))
@@ -120,10 +122,17 @@ def knowledge_id(event_id: str) -> str:
 
 
 def knowledge_item(event: event_pb2.Event) -> knowledge_pb2.NewKnowledge:
-    """The knowledge made from a logged message, the same whoever makes it, and when."""
+    """The knowledge made from a logged message, the same whoever makes it, and when.
+
+    Of one that was edited since, `event` is what it is now (`versions.current`).
+    """
     metadata = struct_pb2.Struct()
     metadata.CopyFrom(event.metadata)
+    edit = _member(_member(metadata, RESERVED), "edit")
     metadata.fields.pop(RESERVED, None)
+    if edit.fields:
+        # Of Kith's own an item says only which edit its text is from.
+        metadata.update({RESERVED: {"edit": structs.to_dict(edit)}})
     return knowledge_pb2.NewKnowledge(
         knowledge_id=knowledge_id(event.event_id),
         namespace=NAMESPACE,
@@ -137,7 +146,7 @@ def knowledge_item(event: event_pb2.Event) -> knowledge_pb2.NewKnowledge:
         source_event_id=event.event_id,
         source_position=event.position,
         occurred_at=event.occurred_at,
-        # An event never changes, so its id stands for its body.
+        # An event never changes, and edits are changes of the item: the id stands for the body.
         request_hash=hashlib.sha256(f"knowledge of {event.event_id}".encode()).digest(),
     )
 

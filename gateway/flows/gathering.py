@@ -13,7 +13,7 @@ from gateway import tracing
 from gateway.answers.context import MissingAnswer, SectionName
 from gateway.channels import FAILURES
 from gateway.clients import Clients
-from gateway.flows import relevance
+from gateway.flows import relevance, versions
 from gateway.flows.entries import MESSAGE
 from gateway.flows.subjects import MOST_SUBJECTS, TooManySubjects
 from gateway.models.context import ContextRequest
@@ -187,11 +187,11 @@ class Gathering:
             filter=event_pb2.EventFilter(
                 subject_ids=gathered.person.subject_ids,
                 session_id=conversation(request.session_id, request.platform or ""),
-                event_types=[MESSAGE],
+                event_types=[MESSAGE, versions.EDIT],
             ),
             order=event_service_pb2.ORDER_DESCENDING,
             page_size=MOST_MESSAGES,
         )
         nothing = event_service_pb2.ListEventsResponse()
         found = await self._part(gathered, "messages", self._clients.events.page(page), nothing)
-        gathered.messages = found.events
+        gathered.messages = versions.as_read(found.events)

@@ -41,7 +41,7 @@ class Knowing:
         ]
         outcomes = iter(await self._store(wanted))
         return [
-            self._answer(event, decision.reason, next(outcomes))
+            self.answer(event, decision.reason, next(outcomes))
             if decision.wanted
             else skipped(decision.reason)
             for event, decision in zip(events, decisions, strict=True)
@@ -70,12 +70,13 @@ class Knowing:
         except TimeoutError as error:
             return [error] * len(items)
 
-    def _answer(
+    def answer(
         self,
         event: event_pb2.Event,
         reason: str,
         outcome: knowledge_service_pb2.StoreKnowledgeResponse | BaseException,
     ) -> KnowledgeAnswer:
+        """What to say of the knowledge of a message; what failed is left to the reader."""
         if isinstance(outcome, BaseException):
             if getattr(outcome, "reason", "") == "SUBJECT_ERASED":
                 return skipped("gone")

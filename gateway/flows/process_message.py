@@ -13,6 +13,7 @@ from gateway.channels import FAILURES
 from gateway.clients import Clients
 from gateway.errors import renamed
 from gateway.flows import entries, relevance
+from gateway.flows.histories import current_of
 from gateway.flows.knowing import Knowing, skipped
 from gateway.flows.originals import originals_of
 from gateway.flows.registrations import Registrations
@@ -168,7 +169,7 @@ class ProcessMessages:
                 self._clients.events, {case.logged.position for case in cases}
             )
             wanted = [event for event in originals.values() if entries.decision_of(event).wanted]
-            allowed = await self._knowing.consenting(wanted)
+            allowed = await current_of(self._clients.events, await self._knowing.consenting(wanted))
         except FAILURES as error:
             for case in cases:
                 case.outcome = error

@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from gateway.models.common import body
+from gateway.models.common import QUERY, body
 from gateway.values import (
     MessageMetadata,
     Moment,
@@ -78,3 +78,47 @@ class Message(BaseModel):
         if self.role == "user" and self.to_sender_id is not None:
             raise wrong("is only for role assistant", "to_sender_id")
         return self
+
+
+class MessageEdit(BaseModel):
+    """What a message says from now on."""
+
+    model_config = body(
+        {
+            "text": "I moved to Lisbon last month, and I love it.",
+            "edit_id": "1199:2",
+            "timestamp": "2026-03-01T09:32:00Z",
+        },
+        {"text": "I moved to Porto.", "metadata": {"mood": "calm"}},
+    )
+
+    text: Text = Field(description="What it says now, kept verbatim; at most 32 KiB.")
+    edit_id: PlatformId | None = Field(
+        default=None,
+        description="The platform's id of the edit, or its number: with one, a retry is the same "
+        "edit.",
+    )
+    timestamp: Moment | None = Field(
+        default=None,
+        description="When it was edited; absent means now. Which edit counts is decided by the "
+        "log's order alone.",
+    )
+    metadata: MessageMetadata | None = Field(
+        default=None,
+        description="Takes the place of the message's, at most 16 KiB; absent leaves it. The key "
+        "`kith` is reserved; members that are null are left out of the knowledge.",
+    )
+
+
+class MessageDeletion(BaseModel):
+    """How a message is deleted."""
+
+    model_config = QUERY
+
+    edit_id: PlatformId | None = Field(
+        default=None,
+        description="The platform's id of the deletion: with one, a retry is the same deletion.",
+    )
+    timestamp: Moment | None = Field(
+        default=None, description="When it was deleted; absent means now."
+    )

@@ -89,6 +89,8 @@ ROUTES: list[tuple[str, str, Any]] = [
     ("GET", f"/v1/events/search?query=q&group_id={PERSON}", None),
     ("GET", "/v1/events/stream", None),
     ("POST", "/v1/events:redact", {"event_ids": [PERSON], "reason": "r"}),
+    ("PUT", f"/v1/messages/{PERSON}", {"text": "t"}),
+    ("DELETE", f"/v1/messages/{PERSON}", None),
     ("POST", "/v1/projections", {"name": "m", "event_types": ["a"], "value_path": ["n"]}),
     ("GET", "/v1/projections", None),
     ("GET", "/v1/projections/m", None),

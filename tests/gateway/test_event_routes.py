@@ -309,6 +309,7 @@ async def test_events_can_be_counted(scripted: Scripted, gateway: httpx.AsyncCli
 
 
 async def test_redacting_takes_knowledge_with_it(scripted: Scripted, gateway: httpx.AsyncClient):
+    scripted.events.answer("GetEvent", pb.GetEventResponse(event=AN_EVENT))
     scripted.events.answer("RedactEvents", pb.RedactEventsResponse(redacted_ids=[EVENT]))
     scripted.knowledge.answer("DeleteKnowledge", knowledge_service_pb2.DeleteKnowledgeResponse())
     body = {"event_ids": [EVENT, GROUP], "reason": "asked"}
@@ -326,6 +327,7 @@ async def test_redacting_takes_knowledge_with_it(scripted: Scripted, gateway: ht
 async def test_redacting_is_not_done_before_knowledge_is_gone(
     scripted: Scripted, gateway: httpx.AsyncClient
 ):
+    scripted.events.answer("GetEvent", pb.GetEventResponse(event=AN_EVENT))
     scripted.events.answer("RedactEvents", pb.RedactEventsResponse(redacted_ids=[EVENT]))
     scripted.knowledge.answer("DeleteKnowledge", errors.Unavailable("away"))
 

@@ -71,6 +71,7 @@ async def test_every_reference_leads_somewhere(document: dict[str, Any]):
 async def test_all_routes_are_described(document: dict[str, Any]):
     assert {name for name, _ in operations(document)} == {
         "post /v1/register", "get /v1/resolve", "post /v1/messages", "post /v1/messages:batch",
+        "put /v1/messages/{event_id}", "delete /v1/messages/{event_id}",
         "post /v1/persons", "get /v1/persons",
         "get /v1/persons/{person_id}", "patch /v1/persons/{person_id}",
         "delete /v1/persons/{person_id}", "get /v1/persons/{person_id}/export",
