@@ -9,6 +9,17 @@ from tests.support.cluster import Cluster, Database, running_cluster
 from tests.support.postgrest import KEY, Postgrest
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of kills, the first step of each kind is a system test, and all the others are long runs."""
+    seen = set()
+    for item in items:
+        if item.get_closest_marker("kills"):
+            kind = item.nodeid.partition("[")[0]
+            item.add_marker("soak" if kind in seen else "system")
+            seen.add(kind)
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """The session's embedded Postgres."""

@@ -180,7 +180,7 @@ async def test_a_documents_file_is_in_the_export(service: DocumentClient):
     assert parts[1].file_data == TEXT.encode()
 
 
-@pytest.mark.system
+@pytest.mark.kills
 @pytest.mark.parametrize(
     ("at", "when"),
     [

@@ -19,7 +19,7 @@ from tests.support.dying import Process, dying_service
 from tests.support.extractor import SentenceExtractor
 from tests.support.knowledge import Stub, as_administrator, eventually
 
-pytestmark = pytest.mark.system
+pytestmark = pytest.mark.kills
 
 
 def client_of(process: Process, database: Database) -> DocumentClient:

@@ -255,7 +255,7 @@ async def test_bad_subjects_are_refused_by_name(stub: Stub, method, subject_ids,
     assert bad == [field]
 
 
-@pytest.mark.system
+@pytest.mark.kills
 @pytest.mark.parametrize(
     ("at", "when"),
     [

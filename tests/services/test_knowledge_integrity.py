@@ -30,7 +30,7 @@ from tests.support.knowledge import eventually, refusal
 from tests.support.walks import about, kind_of
 
 
-@pytest.fixture(params=["pgvector", "pinecone"])
+@pytest.fixture(params=["pgvector", pytest.param("pinecone", marks=pytest.mark.system)])
 async def world(database: Database, request: pytest.FixtureRequest) -> AsyncIterator[World]:
     async with hosting(request.param), a_world(database, request.param) as world:
         yield world

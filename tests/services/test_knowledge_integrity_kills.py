@@ -14,7 +14,7 @@ from tests.support.dying import dying_service
 from tests.support.integrity import GRACE, IntegrityStub, Vectors, World, a_world, hosting
 from tests.support.knowledge import eventually
 
-pytestmark = pytest.mark.system
+pytestmark = pytest.mark.kills
 
 STEPS = [
     ("sql.repair_items", "after"),

@@ -22,7 +22,7 @@ ITEMS, DOCUMENTS = 420, 40
 OF_EACH = 12
 
 
-@pytest.fixture(params=["pgvector", "pinecone"])
+@pytest.fixture(params=["pgvector", pytest.param("pinecone", marks=pytest.mark.system)])
 async def world(database: Database, request: pytest.FixtureRequest) -> AsyncIterator[World]:
     async with hosting(request.param), a_world(database, request.param) as world:
         yield world

@@ -17,7 +17,7 @@ from tests.support.dying import dying_service
 from tests.support.knowledge import Stub, a_request, as_administrator, eventually
 from tests.support.services import store_of
 
-pytestmark = pytest.mark.system
+pytestmark = pytest.mark.kills
 
 
 async def _is_indexed(stub: Stub, knowledge_id: str) -> bool:

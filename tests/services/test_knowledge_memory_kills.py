@@ -13,7 +13,7 @@ from tests.support.dying import Process, dying_service
 from tests.support.knowledge import as_administrator, eventually
 from tests.support.memories import ADA, ItemStub, Stub, a_memory, to_set
 
-pytestmark = pytest.mark.system
+pytestmark = pytest.mark.kills
 
 
 async def _is_indexed(items: ItemStub, knowledge_id: str) -> bool:

@@ -14,7 +14,7 @@ from tests.support.dying import dying_service
 from tests.support.knowledge import as_administrator, eventually
 from tests.support.reindexing import Replica, contents, settled, vectors
 
-pytestmark = pytest.mark.system
+pytestmark = pytest.mark.kills
 
 OLD, NEW = "wordllama_l2_supercat_256_whole_1", "voyage_4_256_whole_1"
 # What has no answer to tell that it was done is done again.
