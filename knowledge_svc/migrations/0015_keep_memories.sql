@@ -253,7 +253,7 @@ BEGIN
     WHERE g.value::uuid = ANY (items) ORDER BY 1;
     UPDATE knowledge.knowledge_items i SET deleted_at = now() WHERE i.knowledge_id = ANY (items);
     UPDATE knowledge.index_states s
-    SET state = 'deleting',
+    SET state = 'deleting', pending_since = now(),
         -- Whoever is indexing it just now finds out when marking, or loses the lease.
         lease_owner = CASE WHEN held.by_indexer THEN s.lease_owner END,
         next_attempt_at = CASE WHEN held.by_indexer THEN s.next_attempt_at ELSE now() END

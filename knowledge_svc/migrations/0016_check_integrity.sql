@@ -235,7 +235,8 @@ BEGIN
     WHERE s.knowledge_id = ANY (repair_deletions.ids::uuid[])
     ORDER BY s.knowledge_id FOR UPDATE;
     UPDATE knowledge.index_states s
-    SET state = 'deleting', lease_owner = NULL, next_attempt_at = now()
+    SET state = 'deleting', lease_owner = NULL, next_attempt_at = now(),
+        pending_since = CASE WHEN s.state = 'deleting' THEN s.pending_since ELSE now() END
     FROM knowledge.knowledge_items i
     WHERE s.knowledge_id = ANY (repair_deletions.ids::uuid[])
       AND i.knowledge_id = s.knowledge_id AND i.deleted_at IS NOT NULL

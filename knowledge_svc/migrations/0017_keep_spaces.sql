@@ -84,7 +84,7 @@ BEGIN
     WHERE p.state IN ('building', 'standby')
     ORDER BY w.knowledge_id
     ON CONFLICT (knowledge_id, space_id) DO UPDATE
-    SET state = 'deleting',
+    SET state = 'deleting', pending_since = now(),
         lease_owner = CASE WHEN held.state = 'pending' AND held.next_attempt_at > now()
             THEN held.lease_owner END,
         next_attempt_at = CASE WHEN held.state = 'pending' AND held.lease_owner IS NOT NULL
@@ -141,7 +141,7 @@ BEGIN
     END IF;
     IF leaving IS NOT NULL THEN
         UPDATE knowledge.space_states s
-        SET state = 'deleting',
+        SET state = 'deleting', pending_since = now(),
             lease_owner = CASE WHEN h.by_indexer THEN s.lease_owner END,
             next_attempt_at = CASE WHEN h.by_indexer THEN s.next_attempt_at ELSE now() END
         FROM (

@@ -9,7 +9,7 @@ import pytest
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.sql_memories import SqlMemoryStore
-from knowledge_svc.domain.items import Filter, SubjectErased, Write
+from knowledge_svc.domain.items import Filter, Kind, SubjectErased, Task, Write
 from knowledge_svc.domain.memories import (
     Forgetting,
     Memory,
@@ -67,6 +67,10 @@ async def put(
     return done  # type: ignore[no-any-return]
 
 
+async def claim(queue: SqlIndexQueue, owner: str, kind: Kind = "pending") -> list[Task]:
+    return [*await queue.claim(owner, kind, most=9, most_bytes=999, lease_seconds=30)]
+
+
 async def history(memories: MemoryStore, key: str = "food", person_id: str = ADA):
     return await memories.versions(memory_id(person_id, key), before=None, limit=500)
 
@@ -120,7 +124,7 @@ async def test_anything_else_is_a_new_version_of_memory_and_item(
 ):
     [first] = await put(memories)
     await SqlIndexQueue(functions).mark_indexed(
-        [Write(first.memory.knowledge_id, first.revision)], "m"
+        [Write(first.memory.knowledge_id, first.revision)], "m", owner="me"
     )
     event = ids.new()
     [second] = await put(memories, NewMemory(
@@ -228,7 +232,9 @@ async def test_a_deletion_takes_the_item_along_and_stands_in_the_history(
 
     assert await items.find_missing([first.memory.knowledge_id]) == []
     assert await items.page(Filter(), before=None, limit=5) == []
-    [task] = await SqlIndexQueue(functions).claim("me", most=9, lease_seconds=9)
+    queue = SqlIndexQueue(functions)
+    assert await claim(queue, "me") == []
+    [task] = await claim(queue, "me", "deleting")
     assert (task.knowledge_id, task.is_deletion) == (first.memory.knowledge_id, True)
     deletion, version = await history(memories)
     assert (deletion.version, deletion.is_deletion, deletion.value) == (2, True, "")
@@ -271,12 +277,12 @@ async def test_a_purge_leaves_nothing(memories, database: Database):
 async def test_an_item_that_is_being_indexed_is_left_to_its_indexer(memories, functions):
     await put(memories)
     queue = SqlIndexQueue(functions)
-    [task] = await queue.claim("indexer", most=9, lease_seconds=30)
+    [task] = await claim(queue, "indexer")
 
     await memories.delete([Forgetting(ADA, "food")])
 
-    assert await queue.claim("other", most=9, lease_seconds=30) == []
-    gone = await queue.mark_indexed([Write(task.knowledge_id, task.revision)], "m")
+    assert await claim(queue, "other", "deleting") == []
+    gone = await queue.mark_indexed([Write(task.knowledge_id, task.revision)], "m", owner="indexer")
     assert gone == [task.knowledge_id]
 
 
