@@ -132,7 +132,7 @@ def assemble(
     memories = SqlMemoryStore(store.functions)
     remembering = Remembering(memories, keeper.wake)
     accesses = Accesses(memories)
-    reindexing = Reindexing(spaces, space_store, keeper, backends.extractor.chunker)
+    reindexing = Reindexing(spaces, space_store, keeper, backends.extractor.chunker or None)
     erasure = Erasure(
         Erasing(SqlErasureStore(store.functions), items, index, backends.blobs),
         Exporting(SqlExportStore(store.functions), backends.blobs),

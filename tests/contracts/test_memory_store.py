@@ -24,11 +24,10 @@ from knowledge_svc.domain.memories import (
 )
 from knowledge_svc.ports.items import ItemStore
 from knowledge_svc.ports.memories import MemoryStore
-from knowledge_svc.terms import terms_of
 from svckit import ids, sql
 from tests.support.cluster import Database
 from tests.support.knowledge import as_administrator
-from tests.support.memories import ADA, BOB, EVE
+from tests.support.memories import ADA, BOB, EVE, a_new_memory, tried
 
 ALL = MemoryFilter()
 
@@ -50,19 +49,10 @@ def items(functions: sql.SqlFunctions) -> ItemStore:
     return SqlItemStore(functions)
 
 
-def a_memory(key: str = "food", value: str = "ramen", **changes: Any) -> NewMemory:
-    return NewMemory(key, value, **changes)
-
-
-async def tried(memories: MemoryStore, *upserts: Upsert) -> list[Any]:
-    terms = [[terms_of(content_of(m.key, m.value)) for m in one.memories] for one in upserts]
-    return await memories.upsert(upserts, terms)
-
-
 async def put(
     memories: MemoryStore, *new: NewMemory, person_id: str = ADA, **changes: Any
 ) -> Sequence[Upserted]:
-    [done] = await tried(memories, Upsert(person_id, new or [a_memory()], **changes))
+    [done] = await tried(memories, Upsert(person_id, new or [a_new_memory()], **changes))
     assert not isinstance(done, BaseException)
     return done  # type: ignore[no-any-return]
 
@@ -77,7 +67,7 @@ async def history(memories: MemoryStore, key: str = "food", person_id: str = ADA
 
 async def test_a_memory_comes_back_as_it_was_given(memories, items):
     event, told = ids.new(), "2026-03-01T09:30:00.123456+00:00"
-    new = a_memory(
+    new = a_new_memory(
         "fav/food 🍜%", "ramen 'n' \\ more", category="taste", importance=0.75,
         metadata={"n": 1, "key": "theirs", "deep": {"a": [1.5, None]}}, source_event_id=event,
         occurred_at=told,
@@ -104,10 +94,10 @@ async def test_a_memory_comes_back_as_it_was_given(memories, items):
 
 
 async def test_what_is_there_already_changes_nothing(memories):
-    [first] = await put(memories, a_memory(metadata={"n": 1}))
+    [first] = await put(memories, a_new_memory(metadata={"n": 1}))
 
     [again] = await put(
-        memories, a_memory(metadata={"n": 1.0}, source_event_id=ids.new(), importance=0.5)
+        memories, a_new_memory(metadata={"n": 1.0}, source_event_id=ids.new(), importance=0.5)
     )
 
     assert (again.changed, again.revision) == (False, first.revision)
@@ -147,16 +137,16 @@ async def test_anything_else_is_a_new_version_of_memory_and_item(
 
 async def test_importance_that_is_not_given_stays(memories):
     [first] = await put(memories)
-    await put(memories, a_memory(importance=1.0))
+    await put(memories, a_new_memory(importance=1.0))
 
-    [later] = await put(memories, a_memory(value="pho"))
+    [later] = await put(memories, a_new_memory(value="pho"))
 
     assert (first.memory.importance, later.memory.importance) == (0.5, 1.0)
 
 
 async def test_a_call_that_is_repeated_answers_what_it_did(memories):
-    request = Upsert(ADA, [a_memory(), a_memory("drink", "tea")])
-    await put(memories, a_memory("drink", "tea"))
+    request = Upsert(ADA, [a_new_memory(), a_new_memory("drink", "tea")])
+    await put(memories, a_new_memory("drink", "tea"))
 
     first = await tried(memories, request)
     again = await tried(memories, request)
@@ -173,8 +163,8 @@ async def test_requests_of_one_batch_are_strangers(memories, database: Database)
         await admin.execute("INSERT INTO knowledge.erased_subjects (subject_id) VALUES ($1)", EVE)
 
     ada, eve, bob = await tried(
-        memories, Upsert(ADA, [a_memory()]), Upsert(EVE, [a_memory(), a_memory("a")]),
-        Upsert(BOB, [a_memory()]),
+        memories, Upsert(ADA, [a_new_memory()]), Upsert(EVE, [a_new_memory(), a_new_memory("a")]),
+        Upsert(BOB, [a_new_memory()]),
     )  # fmt: skip
 
     assert isinstance(eve, SubjectErased)
@@ -186,7 +176,7 @@ async def test_requests_of_one_batch_are_strangers(memories, database: Database)
 async def test_sixty_four_writers_of_one_key_make_one_history_without_gaps(memories):
     values = [f"food number {n}" for n in range(64)]
 
-    answers = await asyncio.gather(*(put(memories, a_memory(value=value)) for value in values))
+    answers = await asyncio.gather(*(put(memories, a_new_memory(value=value)) for value in values))
 
     versions = await history(memories)
     assert [one.version for one in versions] == list(range(64, 0, -1))
@@ -208,7 +198,7 @@ async def test_writers_of_many_keys_in_any_order_do_not_stand_in_each_others_way
         *(
             put(
                 memories,
-                *(a_memory(key, f"{writer}") for key in (keys if writer % 2 else keys[::-1])),
+                *(a_new_memory(key, f"{writer}") for key in (keys if writer % 2 else keys[::-1])),
             )
             for writer in range(12)
         )
@@ -242,7 +232,7 @@ async def test_a_deletion_takes_the_item_along_and_stands_in_the_history(
 
 
 async def test_what_is_set_again_goes_on_with_its_history_and_has_another_item(memories, items):
-    [first] = await put(memories, a_memory(importance=0.9))
+    [first] = await put(memories, a_new_memory(importance=0.9))
     await memories.delete([Forgetting(ADA, "food")])
 
     [again] = await put(memories)
@@ -258,8 +248,8 @@ async def test_what_is_set_again_goes_on_with_its_history_and_has_another_item(m
 
 async def test_a_purge_leaves_nothing(memories, database: Database):
     await put(memories)
-    await put(memories, a_memory(value="pho"))
-    await put(memories, a_memory("gone"))
+    await put(memories, a_new_memory(value="pho"))
+    await put(memories, a_new_memory("gone"))
     await memories.delete([Forgetting(ADA, "gone")])
 
     deleted = await memories.delete(
@@ -288,7 +278,7 @@ async def test_an_item_that_is_being_indexed_is_left_to_its_indexer(memories, fu
 
 async def test_of_people_who_are_one_the_first_who_has_the_key_counts(memories):
     for person_id in (BOB, ADA):
-        await put(memories, a_memory(value=f"of {person_id}"), person_id=person_id)
+        await put(memories, a_new_memory(value=f"of {person_id}"), person_id=person_id)
 
     one, other = await memories.get([ADA, BOB], "food")
     turned, _ = await memories.get([EVE, BOB, ADA], "food")
@@ -326,7 +316,7 @@ async def many(memories: MemoryStore) -> list[Memory]:
         await put(
             memories,
             *(
-                a_memory(f"k{n}", f"v{n}", importance=(n % 3) / 2, category=f"c{n % 2}")
+                a_new_memory(f"k{n}", f"v{n}", importance=(n % 3) / 2, category=f"c{n % 2}")
                 for n in (range(8) if person_id == ADA else range(4, 12))
             ),
             person_id=person_id,
@@ -373,7 +363,7 @@ async def test_a_list_is_narrowed(memories, many: list[Memory], chosen: MemoryFi
 
 async def test_a_history_is_paged(memories):
     for n in range(5):
-        await put(memories, a_memory(value=f"{n}"))
+        await put(memories, a_new_memory(value=f"{n}"))
     one = memory_id(ADA, "food")
     first = await memories.versions(one, before=None, limit=2)
     rest = await memories.versions(one, before=first[-1].version, limit=9)

@@ -11,7 +11,10 @@ from kith.knowledge.v1 import memory_service_pb2 as pb
 from knowledge_svc.__main__ import assemble
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.backends import Backends
+from knowledge_svc.domain.memories import NewMemory, Upsert, content_of
 from knowledge_svc.ports.items import VectorIndex
+from knowledge_svc.ports.memories import MemoryStore
+from knowledge_svc.terms import terms_of
 from svckit import structs
 from svckit.stores import Store
 from tests.support.blobs import blobs_of
@@ -68,3 +71,14 @@ def a_memory(
 def to_set(*memories: memory_pb2.NewMemory, person_id: str = ADA) -> pb.UpsertMemoriesRequest:
     """A request to remember them."""
     return pb.UpsertMemoriesRequest(person_id=person_id, memories=memories or [a_memory()])
+
+
+def a_new_memory(key: str = "food", value: str = "ramen", **changes: Any) -> NewMemory:
+    """What is to be remembered."""
+    return NewMemory(key, value, **changes)
+
+
+async def tried(memories: MemoryStore, *upserts: Upsert) -> list[Any]:
+    """What a store answers to independent requests."""
+    terms = [[terms_of(content_of(m.key, m.value)) for m in one.memories] for one in upserts]
+    return await memories.upsert(upserts, terms)
