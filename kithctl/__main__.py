@@ -102,7 +102,7 @@ def main() -> None:
         app()
     except Failure as failure:
         typer.echo(f"kith: {failure}", err=True)
-        raise SystemExit(failure.status) from None
+        raise SystemExit(failure.exit_status) from None
 
 
 if __name__ == "__main__":

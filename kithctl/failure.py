@@ -4,6 +4,6 @@
 class Failure(Exception):
     """Something that the person at the terminal can put right; its text is one clear line."""
 
-    def __init__(self, text: str, *, status: int = 1) -> None:
+    def __init__(self, text: str, *, exit_status: int = 1) -> None:
         super().__init__(text)
-        self.status = status
+        self.exit_status = exit_status

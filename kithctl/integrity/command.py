@@ -63,7 +63,7 @@ def verify(
                     summary = rendering.summary(part.summary)
                     screen.ended(summary, dry_run=False)
                     raise typer.Exit(1 if summary["findings"] else 0)
-    raise Failure("the walk ended before its end", status=UNREACHABLE)
+    raise Failure("the walk ended before its end", exit_status=UNREACHABLE)
 
 
 def repair(
@@ -99,7 +99,7 @@ def repair(
                     screen.ended(summary, dry_run=dry_run)
                     is_left = any(summary["actions"].get(action) for action in _LEFT)
                     raise typer.Exit(1 if is_left or (dry_run and summary["findings"]) else 0)
-    raise Failure("the walk ended before its end", status=UNREACHABLE)
+    raise Failure("the walk ended before its end", exit_status=UNREACHABLE)
 
 
 def ground_truth(

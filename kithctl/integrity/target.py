@@ -51,7 +51,7 @@ def open_integrity(
         try:
             yield IntegrityServiceStub(channel), credential
         except grpc.RpcError as error:
-            raise Failure(_described(error, target), status=UNREACHABLE) from error
+            raise Failure(_described(error, target), exit_status=UNREACHABLE) from error
 
 
 def _described(error: grpc.RpcError, target: str) -> str:

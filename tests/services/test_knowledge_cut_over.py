@@ -8,6 +8,7 @@ import pytest
 
 from kith.knowledge.v1 import document_service_pb2 as documents_pb
 from kith.knowledge.v1 import knowledge_service_pb2 as pb
+from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.adapters.sql_searching import SqlSearchStore
 from tests.support.cluster import Database
 from tests.support.documents import DocumentClient, document_service
@@ -24,7 +25,11 @@ async def service(database: Database) -> AsyncIterator[DocumentClient]:
 
 @pytest.fixture
 def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
-    """Has something happen between ranking and reading, the first time; notes the readings."""
+    """Has something happen between ranking and reading, the first time; notes the readings.
+
+    The index is one that does not stand beside the items: else both are one call.
+    """
+    monkeypatch.delattr(PgvectorIndex, "nearest_items")
 
     def between(happening: Callable[[], Awaitable[Any]]) -> list[int]:
         read, readings = SqlSearchStore.read, list[int]()
@@ -112,6 +117,16 @@ async def test_what_is_there_is_read_once(
 
     assert await searched(service, mode) == ["The tea is green."]
     assert readings == [1]
+
+
+async def test_where_vectors_stand_beside_the_items_there_is_nothing_in_between(
+    service: DocumentClient, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    await service.read("The tea is green.")
+    await indexed(database)
+    monkeypatch.delattr(SqlSearchStore, "read")
+
+    assert await searched(service, pb.SEARCH_MODE_SEMANTIC) == ["The tea is green."]
 
 
 async def test_what_went_for_good_is_looked_for_once_more_and_no_longer(
