@@ -8,11 +8,11 @@ from knowledge_svc.adapters.sql_integrity import SqlIntegrityStore
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.domain.blobs import Blob
 from knowledge_svc.domain.integrity import Finding, Kind
-from knowledge_svc.domain.items import Failure, Space, Stored, Task, Vector, Write
-from knowledge_svc.domain.items import Kind as TaskKind
+from knowledge_svc.domain.items import Failure, Space, Stored, Vector, Write
 from svckit import ids, sql
 from tests.support.cluster import Database, administrator
 from tests.support.knowledge import an_entry
+from tests.support.spaces import claim
 
 SPACE = Space("test", "model-1", 3, "whole-1")
 KEY = f"handbooks/nobody/{ids.named('document')}/text.txt"
@@ -45,10 +45,6 @@ async def stored(items: SqlItemStore, *contents: str, namespace: str = "default"
         assert isinstance(answer, Stored) and answer.revision is not None
         writes.append(Write(answer.knowledge_id, answer.revision))
     return writes
-
-
-async def claim(queue: SqlIndexQueue, owner: str, kind: TaskKind = "pending") -> list[Task]:
-    return [*await queue.claim(owner, kind, most=10, most_bytes=1 << 20, lease_seconds=30)]
 
 
 async def a_document(database: Database, state: str, key: str = KEY) -> Finding:

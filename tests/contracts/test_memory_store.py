@@ -9,7 +9,7 @@ import pytest
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.sql_memories import SqlMemoryStore
-from knowledge_svc.domain.items import Filter, Kind, SubjectErased, Task, Write
+from knowledge_svc.domain.items import Filter, SubjectErased, Write
 from knowledge_svc.domain.memories import (
     Forgetting,
     Memory,
@@ -28,6 +28,7 @@ from svckit import ids, sql
 from tests.support.cluster import Database
 from tests.support.knowledge import as_administrator
 from tests.support.memories import ADA, BOB, EVE, a_new_memory, tried
+from tests.support.spaces import claim, mark
 
 ALL = MemoryFilter()
 
@@ -55,10 +56,6 @@ async def put(
     [done] = await tried(memories, Upsert(person_id, new or [a_new_memory()], **changes))
     assert not isinstance(done, BaseException)
     return done  # type: ignore[no-any-return]
-
-
-async def claim(queue: SqlIndexQueue, owner: str, kind: Kind = "pending") -> list[Task]:
-    return [*await queue.claim(owner, kind, most=9, most_bytes=999, lease_seconds=30)]
 
 
 async def history(memories: MemoryStore, key: str = "food", person_id: str = ADA):
@@ -112,11 +109,9 @@ async def test_what_is_there_already_changes_nothing(memories):
 async def test_anything_else_is_a_new_version_of_memory_and_item(
     memories, items, functions, change: dict[str, Any]
 ):
-    [first] = await put(memories)
-    await SqlIndexQueue(functions).mark_indexed(
-        [Write(first.memory.knowledge_id, first.revision)], "m", owner="me"
-    )
-    event = ids.new()
+    [first], event = await put(memories), ids.new()
+    write = Write(first.memory.knowledge_id, first.revision)
+    await mark(SqlIndexQueue(functions), "m", write)
     [second] = await put(memories, NewMemory(
         **{"key": "food", "value": "ramen", "source_event_id": event, **change}
     ))  # fmt: skip
@@ -272,8 +267,7 @@ async def test_an_item_that_is_being_indexed_is_left_to_its_indexer(memories, fu
     await memories.delete([Forgetting(ADA, "food")])
 
     assert await claim(queue, "other", "deleting") == []
-    gone = await queue.mark_indexed([Write(task.knowledge_id, task.revision)], "m", owner="indexer")
-    assert gone == [task.knowledge_id]
+    assert await mark(queue, "m", task) == [task.knowledge_id]
 
 
 async def test_of_people_who_are_one_the_first_who_has_the_key_counts(memories):
