@@ -448,19 +448,19 @@ CREATE FUNCTION knowledge.reread_documents(chunker text, most integer) RETURNS j
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
-    reread bigint;
-BEGIN
-    WITH batch AS (
+    held uuid[] := knowledge.hold_documents(ARRAY(
         SELECT d.document_id FROM knowledge.documents d
-        WHERE d.state = 'succeeded' AND d.chunker <> reread_documents.chunker
-        ORDER BY d.document_id LIMIT reread_documents.most FOR UPDATE
-    ), queued AS (
-        UPDATE knowledge.documents d
-        SET state = 'pending', changed_at = now(), next_attempt_at = now(), attempts = 0,
-            lease_owner = NULL
-        FROM batch WHERE d.document_id = batch.document_id
-        RETURNING d.document_id
-    )
-    SELECT count(*) INTO reread FROM queued;
-    RETURN to_jsonb(reread);
+        WHERE d.is_latest AND d.state = 'succeeded' AND d.chunker <> reread_documents.chunker
+          AND NOT EXISTS (SELECT FROM knowledge.erased_subjects e
+                          WHERE e.subject_id IN (d.subject_id, d.person_id))
+        ORDER BY d.document_id LIMIT reread_documents.most));
+    due uuid[];
+BEGIN
+    -- Those that nobody has changed, or has had read, before they were held.
+    due := ARRAY(
+        SELECT d.document_id FROM knowledge.documents d
+        WHERE d.document_id = ANY (held) AND d.is_latest AND d.state = 'succeeded'
+          AND d.chunker <> reread_documents.chunker);
+    PERFORM knowledge.read_anew(due);
+    RETURN to_jsonb(cardinality(due));
 END $$;

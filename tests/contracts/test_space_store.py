@@ -220,17 +220,22 @@ async def test_nothing_follows_where_there_is_no_other_space(spaces, items, data
 
 async def test_documents_of_another_chunker_are_read_again(spaces, database: Database):
     async with as_administrator(database) as admin:
-        for number, (chunker, state) in enumerate(
-            [("words-1", "succeeded"), ("words-2", "succeeded"), (None, "failed")]
-        ):
+        for number, (chunker, state, is_latest) in enumerate(
+            [
+                ("words-1", "succeeded", True), ("words-2", "succeeded", True),
+                (None, "failed", True),
+                # An earlier version, which shows nothing any more.
+                ("words-1", "succeeded", False),
+            ]
+        ):  # fmt: skip
             await admin.execute(
                 """INSERT INTO knowledge.documents (
                        document_id, revision, occurred_at, owner, size, version, is_latest, state,
                        namespace, document_key, filename, media_type, blob_key, sha256, metadata,
                        chunker)
-                   VALUES (gen_random_uuid(), 1, now(), gen_random_uuid(), 1, 1, true, $1,
+                   VALUES (gen_random_uuid(), 0, now(), gen_random_uuid(), 1, 1, $4, $1,
                            'n', '', 'f', 't', $2, '', '{}', $3)""",
-                state, str(number), chunker,
+                state, str(number), chunker, is_latest,
             )  # fmt: skip
 
     assert await spaces.reread_documents("words-2") == 1
@@ -238,6 +243,7 @@ async def test_documents_of_another_chunker_are_read_again(spaces, database: Dat
 
     async with as_administrator(database) as admin:
         waiting = await admin.fetch(
-            "SELECT blob_key FROM knowledge.documents WHERE state = 'pending'"
+            "SELECT blob_key, revision FROM knowledge.documents WHERE state = 'pending'"
         )
-    assert [row[0] for row in waiting] == ["0"]
+    # A new write: whoever was about to show a reading of it does not.
+    assert [(row[0], row[1] > 0) for row in waiting] == [("0", True)]
