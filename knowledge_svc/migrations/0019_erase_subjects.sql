@@ -125,6 +125,7 @@ BEGIN
     ), updated AS (
         UPDATE knowledge.index_states s
         SET state = 'deleting',
+            pending_since = CASE s.state WHEN 'deleting' THEN s.pending_since ELSE now() END,
             lease_owner = CASE WHEN l.is_free THEN erase_items.owner ELSE s.lease_owner END,
             next_attempt_at = CASE WHEN l.is_free
                 THEN now() + make_interval(secs => erase_items.lease_ms / 1000.0)
