@@ -8,7 +8,7 @@ import pytest
 
 from kith.knowledge.v1 import document_service_pb2 as documents_pb
 from kith.knowledge.v1 import knowledge_service_pb2 as pb
-from knowledge_svc.adapters.pgvector import PgvectorIndex
+from knowledge_svc import nearness
 from knowledge_svc.adapters.sql_searching import SqlSearchStore
 from tests.support.cluster import Database
 from tests.support.documents import DocumentClient, document_service
@@ -29,7 +29,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
 
     The index is one that does not stand beside the items: else both are one call.
     """
-    monkeypatch.delattr(PgvectorIndex, "nearest_items")
+    monkeypatch.setattr(nearness, "ItemIndex", type(None))
 
     def between(happening: Callable[[], Awaitable[Any]]) -> list[int]:
         read, readings = SqlSearchStore.read, list[int]()
