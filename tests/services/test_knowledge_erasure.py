@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
+from typing import Any
 
 import grpc
 import pytest
@@ -255,6 +256,18 @@ async def test_bad_subjects_are_refused_by_name(stub: Stub, method, subject_ids,
     assert bad == [field]
 
 
+async def erased_at_last(stub: Stub) -> Any:
+    """What a call answers that is repeated while it runs out of its time: files that somebody who
+    died was removing are held for 30 seconds.
+    """
+    for _ in range(3):
+        try:
+            return await erase(stub)
+        except grpc.aio.AioRpcError as error:
+            assert error.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    return await erase(stub)
+
+
 @pytest.mark.kills
 @pytest.mark.parametrize(
     ("at", "when"),
@@ -280,6 +293,6 @@ async def test_killed_at_any_step_the_next_call_finishes_it(database: Database, 
         await mortal.gone()
 
     async with knowledge_service(database) as stub:
-        assert await erase(stub) == KEPT
+        assert await erased_at_last(stub) == KEPT
         assert await count(stub) == NOTHING
         assert await count(stub, [BEN, ids.named("ben's link")]) == KEPT
