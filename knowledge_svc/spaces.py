@@ -49,8 +49,12 @@ class Spaces:
         return self._embedders.get(space)
 
     async def next(self) -> Space:
-        """What can be built beside the serving space; raises NothingToReindex."""
+        """What can be built beside the serving space; raises NothingToReindex, and Unavailable
+        in the first moments of a new database, when none serves yet.
+        """
         serving = await self._store.serving()
+        if serving is None:
+            raise Unavailable("no space serves yet")
         for space in self.configured:
             if space.name != serving:
                 return space

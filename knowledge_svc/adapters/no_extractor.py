@@ -3,6 +3,7 @@
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
+from knowledge_svc.domain.extraction import ExtractionFailed, FailureReason
 from knowledge_svc.ports.extraction import Extraction
 
 
@@ -15,4 +16,4 @@ class NoExtractor:
         return False
 
     def open(self, path: Path, media_type: str) -> AbstractAsyncContextManager[Extraction]:
-        raise NotImplementedError(media_type)
+        raise ExtractionFailed(FailureReason.NO_TEXT, f"nothing reads {media_type} here")

@@ -16,23 +16,6 @@ BEGIN
     RETURN found;
 END $$;
 
--- What is held of the ids beside the numbers; no hash of the content is kept beside the items.
-CREATE FUNCTION knowledge.fetch_vectors(space text, ids text[]) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
-DECLARE
-    found jsonb;
-BEGIN
-    EXECUTE format(
-        'SELECT coalesce(jsonb_agg(jsonb_build_object(
-             ''knowledge_id'', v.knowledge_id, ''namespace'', v.namespace,
-             ''occurred_at'', v.occurred_at, ''subject_id'', v.subject_id,
-             ''group_id'', v.group_id, ''session_id'', v.session_id,
-             ''content_hash'', NULL)), ''[]'')
-         FROM knowledge.%I v WHERE v.knowledge_id = ANY ($1::uuid[])',
-        'vectors_' || fetch_vectors.space) INTO found USING fetch_vectors.ids;
-    RETURN found;
-END $$;
-
 -- Removes the vectors that fit `narrow` (the keys of an item filter that a vector has); with
 -- nothing to narrow by it removes none.
 CREATE FUNCTION knowledge.delete_vectors_where(space text, narrow jsonb) RETURNS jsonb

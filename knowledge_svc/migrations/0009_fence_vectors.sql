@@ -1,5 +1,5 @@
--- Vectors that know what they were made of, and that cannot outlive their items; dropping and
--- counting spaces; passages that are quicker to read.
+-- Vectors that know what they were made of, and that cannot outlive their items. Spaces are loaded
+-- first and indexed when there is enough to index; they can be dropped and counted.
 -- ZK009: the space serves, so its vectors are not to be dropped; {"space"}.
 
 -- `content_hash` is SHA-256 of the content in hex, `revision` the write that the vector is of; both
@@ -54,7 +54,7 @@ END $$;
 -- each other's writes. Searches go on meanwhile, writes wait once. That has to end well within the
 -- time that a call may take, or it would never: hence no more than 10,000 vectors, and fewer of
 -- more dimensions. Of more than 2,000 dimensions pgvector has no such index.
-CREATE OR REPLACE FUNCTION knowledge.index_vectors(space text) RETURNS void
+CREATE FUNCTION knowledge.index_vectors(space text) RETURNS void
 LANGUAGE plpgsql VOLATILE
 SET search_path = 'extensions' SET maintenance_work_mem = '256MB' AS $$
 DECLARE
@@ -137,7 +137,7 @@ BEGIN
 END $$;
 
 -- What is held of the ids beside the numbers.
-CREATE OR REPLACE FUNCTION knowledge.fetch_vectors(space text, ids text[]) RETURNS jsonb
+CREATE FUNCTION knowledge.fetch_vectors(space text, ids text[]) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
     found jsonb;
@@ -240,64 +240,3 @@ BEGIN
     INTO found USING chosen, point, most, wanted;
     RETURN found;
 END $$;
-
--- What ranking has to know of the items, column by column, each in the same order: revision,
--- knowledge_id, session_id, namespace, group_id, subject_id, seconds since 1970, position, is a
--- question, words in all, terms, counts. Terms and counts of an item are texts with spaces between.
--- (Building JSON value by value, item by item, takes several times as long as reading the items.)
-CREATE FUNCTION knowledge.passages(ids uuid[]) RETURNS jsonb
-LANGUAGE plpgsql STABLE
--- With the ids before its eyes the planner takes longer to plan than the query takes.
-SET search_path = '' SET plan_cache_mode = 'force_generic_plan' AS $$
-BEGIN
-    RETURN (
-        SELECT CASE WHEN count(*) = 0 THEN '[]' ELSE jsonb_build_array(
-            to_jsonb(array_agg(i.revision)), to_jsonb(array_agg(i.knowledge_id)),
-            to_jsonb(array_agg(i.session_id)), to_jsonb(array_agg(i.namespace)),
-            to_jsonb(array_agg(i.group_id)), to_jsonb(array_agg(i.subject_id)),
-            to_jsonb(array_agg(extract(epoch FROM i.occurred_at)::float8)),
-            to_jsonb(array_agg(coalesce(i.source_position, 0))),
-            to_jsonb(array_agg(right(rtrim(i.content), 1) = ANY ('{?,？,؟}'))),
-            to_jsonb(array_agg(i.term_total)), to_jsonb(array_agg(array_to_string(i.terms, ' '))),
-            to_jsonb(array_agg(array_to_string(i.term_counts, ' ')))) END
-        FROM unnest(passages.ids) u (knowledge_id)
-        JOIN knowledge.knowledge_items i USING (knowledge_id));
-END $$;
-
--- The passages of those of the writes, an array of revisions, that are of items that fit.
-CREATE OR REPLACE FUNCTION knowledge.read_passages(filter jsonb, revisions jsonb) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = '' SET plan_cache_mode = 'force_custom_plan' AS $$
-DECLARE
-    chosen knowledge.item_filter := knowledge.parsed_filter(read_passages.filter);
-    wanted bigint[] := ARRAY(
-        SELECT r.revision::bigint FROM jsonb_array_elements(read_passages.revisions) r (revision));
-BEGIN
-    RETURN knowledge.passages(ARRAY(
-        SELECT i.knowledge_id FROM knowledge.knowledge_items i
-        WHERE knowledge.fits(i, chosen) AND i.revision = ANY (wanted)));
-END $$;
-
--- Up to `reach` items that fit on either side of each item in its conversation. Distances before
--- the item are negative.
-ALTER FUNCTION knowledge.beside(uuid[], knowledge.item_filter, integer)
-    SET plan_cache_mode = 'force_generic_plan';
-
--- The passages of those of the items that are there and fit, and of what stands beside them.
-CREATE OR REPLACE FUNCTION knowledge.read_surroundings(ids text[], filter jsonb, reach integer)
-RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = '' SET plan_cache_mode = 'force_generic_plan' AS $$
-DECLARE
-    chosen knowledge.item_filter := knowledge.parsed_filter(read_surroundings.filter);
-    wanted uuid[] := read_surroundings.ids::uuid[];
-BEGIN
-    RETURN knowledge.passages(ARRAY(
-        SELECT i.knowledge_id
-        FROM unnest(wanted) u (knowledge_id) JOIN knowledge.knowledge_items i USING (knowledge_id)
-        WHERE knowledge.fits(i, chosen)
-        UNION
-        SELECT b.other FROM knowledge.beside(wanted, chosen, read_surroundings.reach) b));
-END $$;
-
-DROP FUNCTION knowledge.passage(knowledge.knowledge_items);

@@ -1,5 +1,5 @@
--- The tables of documents and memories, what joins them to items, changes of items, and the list of
--- those about whom nothing is kept any more.
+-- The tables of documents and memories, what joins them to items, and the list of those about whom
+-- nothing is kept any more.
 -- ZK002: somebody the write is about was erased.
 
 -- A document is one version of a file: this row, the bytes in the blob store, and pieces of its
@@ -120,23 +120,25 @@ CREATE UNIQUE INDEX knowledge_items_once ON knowledge.knowledge_items (content_h
 CREATE INDEX knowledge_items_by_document
     ON knowledge.knowledge_items (document_id, chunk_number) WHERE document_id IS NOT NULL;
 
-ALTER TYPE knowledge.item_filter ADD ATTRIBUTE document_id uuid;
+-- The reading that made a piece of a document.
+ALTER TABLE knowledge.knowledge_items ADD COLUMN reading bigint;
 
-CREATE OR REPLACE FUNCTION knowledge.fits(
-    item knowledge.knowledge_items, filter knowledge.item_filter
-) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT (item).deleted_at IS NULL
-       AND ((filter).namespaces IS NULL OR (item).namespace = ANY ((filter).namespaces))
-       AND ((filter).subject_ids IS NULL OR (item).subject_id = ANY ((filter).subject_ids))
-       AND ((filter).group_id IS NULL OR (item).group_id = (filter).group_id)
-       AND ((filter).session_id IS NULL OR (item).session_id = (filter).session_id)
-       AND ((filter).platform IS NULL OR (item).platform = (filter).platform)
-       AND ((filter).occurred_from IS NULL OR (item).occurred_at >= (filter).occurred_from)
-       AND ((filter).occurred_to IS NULL OR (item).occurred_at < (filter).occurred_to)
-       AND ((filter).document_id IS NULL OR (item).document_id = (filter).document_id)
-       AND ((filter).metadata IS NULL OR (item).metadata @> (filter).metadata)
-       AND ((filter).nested IS NULL OR knowledge.has_equal((item).metadata, (filter).nested))
-$$;
+-- Readings whose pieces nobody is to see: because their text is still coming out, or because others
+-- have taken their place. So a hundred thousand pieces appear, or go, by one row. There are few.
+CREATE TABLE knowledge.hidden_readings (
+    reading          bigint PRIMARY KEY,
+    document_id      uuid NOT NULL REFERENCES knowledge.documents ON DELETE CASCADE,
+    -- Nobody will show them any more: they are to be taken away, some at a time.
+    is_doomed        boolean NOT NULL DEFAULT false
+);
+
+ALTER TABLE knowledge.hidden_readings ENABLE ROW LEVEL SECURITY;
+
+CREATE INDEX hidden_readings_by_document ON knowledge.hidden_readings (document_id);
+
+ALTER TYPE knowledge.item_filter
+    ADD ATTRIBUTE document_id uuid,
+    ADD ATTRIBUTE hidden_readings bigint[];
 
 CREATE OR REPLACE FUNCTION knowledge.rendered(
     item knowledge.knowledge_items, index_state knowledge.index_states
@@ -198,50 +200,6 @@ BEGIN
     SELECT DISTINCT s.subject_id FROM unnest(close_subjects.subject_ids) s (subject_id)
     ORDER BY 1
     ON CONFLICT DO NOTHING;
-END $$;
-
--- New contents for items that are there, [{"knowledge_id", "content", "content_hash", "terms",
--- "term_counts", "term_total", "metadata", "occurred_at"}]; a key that is missing leaves what is
--- there. Each is a new write that waits to be indexed. For other functions, which hold the
--- subjects and know that the items may be changed; answers [{"knowledge_id", "revision"}].
-CREATE FUNCTION knowledge.replace_items(changes jsonb) RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SET search_path = '' AS $$
-#variable_conflict use_column
-DECLARE
-    written jsonb;
-BEGIN
-    PERFORM FROM knowledge.knowledge_items i
-    WHERE i.knowledge_id = ANY (ARRAY(
-        SELECT (c ->> 'knowledge_id')::uuid FROM jsonb_array_elements(replace_items.changes) c))
-    ORDER BY i.knowledge_id FOR UPDATE;
-    WITH change AS (
-        SELECT c.* FROM jsonb_to_recordset(replace_items.changes) c (
-            knowledge_id uuid, content text, content_hash bytea, terms text[],
-            term_counts smallint[], term_total integer, metadata jsonb, occurred_at timestamptz)
-    ), replaced AS (
-        UPDATE knowledge.knowledge_items i
-        SET revision = nextval('knowledge.revisions'), updated_at = now(),
-            content = coalesce(c.content, i.content),
-            content_hash = coalesce(c.content_hash, i.content_hash),
-            terms = coalesce(c.terms, i.terms),
-            term_counts = coalesce(c.term_counts, i.term_counts),
-            term_total = coalesce(c.term_total, i.term_total),
-            metadata = coalesce(c.metadata, i.metadata),
-            occurred_at = coalesce(c.occurred_at, i.occurred_at)
-        FROM change c
-        WHERE i.knowledge_id = c.knowledge_id AND i.deleted_at IS NULL
-        RETURNING i.knowledge_id, i.revision
-    ), queued AS (
-        UPDATE knowledge.index_states s
-        SET revision = r.revision, state = 'pending', attempts = 0, last_error = NULL,
-            -- Whoever is at it finds when marking that there is a later write.
-            lease_owner = NULL, next_attempt_at = now(), pending_since = now()
-        FROM replaced r WHERE s.knowledge_id = r.knowledge_id
-    )
-    SELECT coalesce(jsonb_agg(jsonb_build_object(
-               'knowledge_id', r.knowledge_id, 'revision', r.revision)), '[]')
-    INTO written FROM replaced r;
-    RETURN written;
 END $$;
 
 -- Independent requests; each is answered

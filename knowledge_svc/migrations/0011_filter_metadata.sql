@@ -14,10 +14,14 @@ ALTER TYPE knowledge.item_filter
     ADD ATTRIBUTE metadata jsonpath,
     ADD ATTRIBUTE metadata_rest jsonpath;
 
+-- A filter as callers send it, with the readings that are hidden now.
 CREATE OR REPLACE FUNCTION knowledge.parsed_filter(filter jsonb) RETURNS knowledge.item_filter
 LANGUAGE plpgsql STABLE SET search_path = '' AS $$
+DECLARE
+    parsed knowledge.item_filter := jsonb_populate_record(NULL::knowledge.item_filter, filter);
 BEGIN
-    RETURN jsonb_populate_record(NULL::knowledge.item_filter, filter);
+    parsed.hidden_readings := ARRAY(SELECT h.reading FROM knowledge.hidden_readings h);
+    RETURN parsed;
 END $$;
 
 -- Whether an item is there and fits. Without a search path of its own, so that the planner
@@ -34,6 +38,7 @@ CREATE OR REPLACE FUNCTION knowledge.fits(
        AND ((filter).occurred_from IS NULL OR (item).occurred_at >= (filter).occurred_from)
        AND ((filter).occurred_to IS NULL OR (item).occurred_at < (filter).occurred_to)
        AND ((filter).document_id IS NULL OR (item).document_id = (filter).document_id)
+       AND ((item).reading IS NULL OR (item).reading <> ALL ((filter).hidden_readings))
        AND ((filter).metadata IS NULL OR (item).metadata @@ (filter).metadata)
        AND ((filter).metadata_rest IS NULL
             OR (item).metadata OPERATOR(knowledge.@@) (filter).metadata_rest)

@@ -11,45 +11,6 @@ ALTER TABLE knowledge.documents
     -- The reading whose pieces are shown; null where none are.
     ADD COLUMN reading bigint;
 
--- The reading that made a piece of a document.
-ALTER TABLE knowledge.knowledge_items ADD COLUMN reading bigint;
-
--- Readings whose pieces nobody is to see: because their text is still coming out, or because others
--- have taken their place. So a hundred thousand pieces appear, or go, by one row. There are few.
-CREATE TABLE knowledge.hidden_readings (
-    reading          bigint PRIMARY KEY,
-    document_id      uuid NOT NULL REFERENCES knowledge.documents ON DELETE CASCADE,
-    -- Nobody will show them any more: they are to be taken away, some at a time.
-    is_doomed        boolean NOT NULL DEFAULT false
-);
-
-ALTER TABLE knowledge.hidden_readings ENABLE ROW LEVEL SECURITY;
-
-CREATE INDEX hidden_readings_by_document ON knowledge.hidden_readings (document_id);
-
-ALTER TYPE knowledge.item_filter ADD ATTRIBUTE hidden_readings bigint[];
-
--- Filters and what fits them, whatever they are made of, with the readings that are hidden now.
-ALTER FUNCTION knowledge.parsed_filter(jsonb) RENAME TO parsed_filter_itself;
-ALTER FUNCTION knowledge.fits(knowledge.knowledge_items, knowledge.item_filter)
-    RENAME TO fits_itself;
-
-CREATE FUNCTION knowledge.parsed_filter(filter jsonb) RETURNS knowledge.item_filter
-LANGUAGE plpgsql STABLE SET search_path = '' AS $$
-DECLARE
-    parsed knowledge.item_filter := knowledge.parsed_filter_itself(filter);
-BEGIN
-    parsed.hidden_readings := ARRAY(SELECT h.reading FROM knowledge.hidden_readings h);
-    RETURN parsed;
-END $$;
-
--- Without a search path of its own, so that the planner writes it out in the query.
-CREATE FUNCTION knowledge.fits(item knowledge.knowledge_items, filter knowledge.item_filter)
-RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT knowledge.fits_itself(item, filter)
-       AND ((item).reading IS NULL OR (item).reading <> ALL ((filter).hidden_readings))
-$$;
-
 -- An item, or null.
 CREATE OR REPLACE FUNCTION knowledge.get_item(knowledge_id uuid) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$

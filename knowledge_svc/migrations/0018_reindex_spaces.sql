@@ -50,7 +50,7 @@ END $$;
 -- replica takes them up when that is over. Answers what is to be done with each. Without a space
 -- this and what follows are about the serving one. Deletions begin and end there: see
 -- `pending_removals` for the other.
-DROP FUNCTION knowledge.claim_pending(text, integer, integer, text, integer);
+DROP FUNCTION knowledge.claim_pending(text, integer, integer);
 CREATE FUNCTION knowledge.claim_pending(
     owner text, most integer, lease_ms integer,
     kind text DEFAULT 'pending', most_bytes integer DEFAULT 2147483647, space text DEFAULT NULL
@@ -102,7 +102,6 @@ BEGIN
 END $$;
 
 -- Holds rows a while longer, those of the ids that `owner` holds; 0 lets go of them.
-DROP FUNCTION knowledge.renew_leases(text[], text, integer);
 CREATE FUNCTION knowledge.renew_leases(
     ids text[], owner text, lease_ms integer, space text DEFAULT NULL
 ) RETURNS jsonb
@@ -123,7 +122,7 @@ END $$;
 -- Says that these writes, [{"knowledge_id", "revision", "embedding_model"}], are in the space. A row
 -- that has changed since is pending, and due unless somebody else is at it. Answers the ids of
 -- items that are gone or going: their vectors are to be removed again.
-DROP FUNCTION knowledge.mark_indexed(jsonb, text);
+DROP FUNCTION knowledge.mark_indexed(jsonb);
 CREATE FUNCTION knowledge.mark_indexed(marks jsonb, owner text, space text DEFAULT NULL)
 RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
@@ -163,7 +162,7 @@ END $$;
 -- Puts off what failed, [{"knowledge_id", "revision", "attempts", "delay_seconds", "is_final",
 -- "error"}], as far as `owner` holds it; an item whose failure is final is given up, a deletion
 -- never is. A later write than the one that failed is due at once.
-DROP FUNCTION knowledge.put_off(jsonb, text);
+DROP FUNCTION knowledge.put_off(jsonb);
 CREATE FUNCTION knowledge.put_off(failures jsonb, owner text, space text DEFAULT NULL) RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
@@ -246,7 +245,6 @@ LANGUAGE sql STABLE SET search_path = '' AS $$
 $$;
 
 -- The spaces, the serving one first, with how many items are in each and how many are not.
-DROP FUNCTION knowledge.list_spaces();
 CREATE FUNCTION knowledge.describe_spaces() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     WITH counted AS (

@@ -1,8 +1,21 @@
 """/v1/index: what can be done to the index, and what is refused."""
 
 import httpx
+import pytest
+
+from tests.support.knowledge import eventually
 
 OLD = "wordllama_l2_supercat_256_whole_1"
+
+
+@pytest.fixture(autouse=True)
+async def serving_space(gateway: httpx.AsyncClient) -> None:
+    """A space serves once the service is ready, which is later than that it listens."""
+
+    async def is_ready() -> bool:
+        return (await gateway.get("/readyz")).status_code == 200
+
+    await eventually(is_ready)
 
 
 async def test_what_cannot_be_done_says_why(gateway: httpx.AsyncClient):
