@@ -21,6 +21,8 @@ from svckit.errors import Unavailable
 log = logs.get(__name__)
 
 _OVERFETCH = 4
+# How often another space may begin to serve under the search's eyes.
+_TRIES = 3
 _NOTHING = Calibration(unrelated=0.0, weight=0.0)
 
 
@@ -80,8 +82,7 @@ class Nearness:
         question = self._question
         narrow = question.filter.narrowing
         if self._embedded is None:
-            # From here on the search keeps to this space, whichever serves meanwhile.
-            self._embedded = await self._spaces.embed(question.query)
+            self._embedded = await self._embed()
             if narrow != question.filter:
                 # Few items fit what no index can narrow by: then those alone are compared.
                 self._ids = await self._store.matching_ids(question.filter, most=MOST_IDS)
@@ -101,19 +102,41 @@ class Nearness:
         self.are_all = self.are_all or self._is_complete
         self.similarities = {match.knowledge_id: match.similarity for match in matches}
 
+    async def _embed(self) -> Embedded:
+        """The query for the space that serves, to which the search keeps from the first look on.
+        An index that knows the spaces tells with its first answer whether it is that one.
+        """
+        knows = isinstance(self._index, ItemIndex)
+        spaces, query = self._spaces, self._question.query
+        return await (spaces.embed_presuming(query) if knows else spaces.embed(query))
+
     async def _nearest(self, limit: int, ids: Sequence[str] | None) -> Sequence[Match]:
         assert self._embedded is not None
-        question, embedded, index = self._question, self._embedded, self._index
         self.items = None
-        if not self._asked and question.mode is Mode.SEMANTIC and isinstance(index, ItemIndex):
-            matches, items = await index.nearest_items(
-                embedded.space, embedded.vector, limit=limit, chosen=question.filter, ids=ids
+        if not self._asked and isinstance(self._index, ItemIndex):
+            return await self._first(self._index, limit, ids)
+        return await self._index.nearest(
+            self._embedded.space, self._embedded.vector,
+            limit=limit, narrow=self._question.filter.narrowing, ids=ids,
+        )  # fmt: skip
+
+    async def _first(
+        self, index: ItemIndex, limit: int, ids: Sequence[str] | None
+    ) -> Sequence[Match]:
+        question = self._question
+        with_items = question.mode is Mode.SEMANTIC
+        for _ in range(_TRIES):
+            assert self._embedded is not None
+            space, vector = self._embedded.space, self._embedded.vector
+            near = await index.nearest_items(
+                space, vector, limit=limit, chosen=question.filter, with_items=with_items, ids=ids
             )
-            self.items = {item.knowledge_id: item for item in items}
-            return matches
-        return await index.nearest(
-            embedded.space, embedded.vector, limit=limit, narrow=question.filter.narrowing, ids=ids
-        )
+            if near.serving in (None, space):
+                if near.items is not None:
+                    self.items = {item.knowledge_id: item for item in near.items}
+                return near.matches
+            self._embedded = await self._spaces.embed_for(near.serving, question.query)
+        raise Unavailable("another space serves each time")
 
     async def _nearest_that_fit(self, limit: int) -> Sequence[Match]:
         """The nearest of all that fit, of whom too few are among the nearest of all."""

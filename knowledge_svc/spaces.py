@@ -76,18 +76,38 @@ class Spaces:
         """
         presumed = self._presumed
         attempt, serving = await asyncio.gather(
-            self._embedders[presumed].embed([query], Purpose.QUERY),
-            self._store.serving(),
-            return_exceptions=True,
+            self._embedded(presumed, query), self._store.serving(), return_exceptions=True
         )
         if isinstance(serving, BaseException):
             raise serving
         if serving not in (None, presumed.name):
-            presumed = self._presumed = self._named(str(serving))
-            attempt = await self._embedders[presumed].embed([query], Purpose.QUERY)
+            return await self.embed_for(serving, query)
         if isinstance(attempt, BaseException):
             raise attempt
-        return Embedded(presumed.name, self._embedders[presumed], attempt[0])
+        return attempt
+
+    async def embed_for(self, serving: str, query: str) -> Embedded:
+        """The query for a space that was found to serve; raises Unavailable as above."""
+        self._presumed = self._named(serving)
+        return await self._embedded(self._presumed, query)
+
+    async def embed_presuming(self, query: str) -> Embedded:
+        """The query for the space that served last: for who learns from the search whether it
+        still does. Where its embedder fails it is asked after all.
+        """
+        presumed = self._presumed
+        try:
+            return await self._embedded(presumed, query)
+        except Exception:
+            serving = await self.serving()
+            if serving == presumed.name:
+                raise
+            return await self.embed_for(serving, query)
+
+    async def _embedded(self, space: Space, query: str) -> Embedded:
+        embedder = self._embedders[space]
+        [vector] = await embedder.embed([query], Purpose.QUERY)
+        return Embedded(space.name, embedder, vector)
 
     def _named(self, name: str) -> Space:
         for space in self.configured:

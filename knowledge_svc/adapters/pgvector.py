@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from knowledge_svc.domain.items import Filter, IdPage, Indexed, Item, Match, Space, Vector
+from knowledge_svc.ports.items import Near
 from svckit.errors import SqlError, Unavailable
 from svckit.sql import SqlFunctions
 
@@ -79,18 +80,23 @@ class PgvectorIndex:
         *,
         limit: int,
         chosen: Filter,
+        with_items: bool,
         ids: Sequence[str] | None = None,
-    ) -> tuple[list[Match], list[Item]]:
+    ) -> Near:
         found = await self._call(
             "nearest_items",
             space=space,
             query=_text(query),
             most=limit,
             narrow=chosen.narrowing.as_json(),
-            filter=chosen.as_json(),
+            filter=chosen.as_json() if with_items else None,
             ids=None if ids is None else [*ids],
         )
-        return [Match(*row) for row in found["matches"]], [Item(**row) for row in found["items"]]
+        if "matches" not in found:
+            return Near(found["serving"])
+        matches = [Match(*row) for row in found["matches"]]
+        items = [Item(**row) for row in found["items"]] if with_items else None
+        return Near(found["serving"], matches, items)
 
     async def _call(self, function: str, **arguments: Any) -> Any:
         try:

@@ -1,18 +1,27 @@
 -- Searches by meaning, where the vectors stand beside the items, in one call.
 
--- The nearest as `nearest_vectors` answers them, and those of their items that are there and fit:
--- {"matches", "items"}. `narrow` is the part of the filter that vectors tell.
+-- The nearest in a space, if that is the one which serves: {"serving", "matches", "items"}. Matches
+-- are as `nearest_vectors` answers them, items those of theirs that are there and fit, null without
+-- a filter. `narrow` is the part of the filter that vectors tell. Where another space serves, only
+-- its name is answered: vectors of two models cannot be compared.
 CREATE FUNCTION knowledge.nearest_items(
     space text, query jsonb, most integer, narrow jsonb, filter jsonb, ids text[] DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
-    matches jsonb := knowledge.nearest_vectors(
+    serving text := (SELECT s.space FROM knowledge.spaces s WHERE s.state = 'serving');
+    matches jsonb;
+    items jsonb;
+BEGIN
+    IF serving <> nearest_items.space THEN
+        RETURN jsonb_build_object('serving', serving);
+    END IF;
+    matches := knowledge.nearest_vectors(
         nearest_items.space, nearest_items.query, nearest_items.most, nearest_items.narrow,
         nearest_items.ids);
-BEGIN
-    RETURN jsonb_build_object(
-        'matches', matches,
-        'items', knowledge.read_items(
-            ARRAY(SELECT m ->> 0 FROM jsonb_array_elements(matches) m), nearest_items.filter));
+    IF nearest_items.filter IS NOT NULL THEN
+        items := knowledge.read_items(
+            ARRAY(SELECT m ->> 0 FROM jsonb_array_elements(matches) m), nearest_items.filter);
+    END IF;
+    RETURN jsonb_build_object('serving', serving, 'matches', matches, 'items', items);
 END $$;

@@ -215,9 +215,21 @@ class VectorIndex(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Near:
+    """What is near in a space. Where another one serves, that is all there is to know.
+
+    `items`, if they were wanted, are those of the matches that are there and fit, in no order.
+    """
+
+    serving: str | None
+    matches: Sequence[Match] = ()
+    items: Sequence[Item] | None = None
+
+
 @runtime_checkable
 class ItemIndex(Protocol):
-    """A vector index that stands beside the items, and so answers both at once."""
+    """A vector index that stands beside the items and the spaces, and tells of all at once."""
 
     async def nearest_items(
         self,
@@ -226,11 +238,10 @@ class ItemIndex(Protocol):
         *,
         limit: int,
         chosen: Filter,
+        with_items: bool,
         ids: Sequence[str] | None = None,
-    ) -> tuple[Sequence[Match], Sequence[Item]]:
-        """As `VectorIndex.nearest`, narrowed by what it can of the filter, and of those found the
-        items that are there and fit all of it, in no order.
-        """
+    ) -> Near:
+        """As `VectorIndex.nearest`, narrowed by what it can of the filter, if the space serves."""
         ...
 
 
