@@ -6,7 +6,8 @@ from rich.console import Console
 
 from kithctl.demo import screens, story
 from kithctl.importing.gateway import Gateway
-from kithctl.importing.target import GatewayOption, HomeOption, open_gateway
+from kithctl.importing.target import GatewayOption, open_gateway
+from kithctl.target import HomeOption
 
 # The answers stand somewhere in the talk, in other words or in these.
 QUESTIONS = (

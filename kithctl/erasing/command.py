@@ -10,7 +10,8 @@ import typer
 from kithctl.erasing.screens import JsonScreen, Screen, TerminalScreen
 from kithctl.failure import Failure
 from kithctl.importing.gateway import Gateway
-from kithctl.importing.target import GatewayOption, HomeOption, open_gateway
+from kithctl.importing.target import GatewayOption, open_gateway
+from kithctl.target import HomeOption
 from svckit import ids
 
 _POLL_SECONDS = 0.5

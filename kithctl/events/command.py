@@ -10,7 +10,7 @@ from rich.console import Console
 
 from kith.event.v1 import event_service_pb2 as pb
 from kithctl.events.target import ServiceOption, open_events
-from kithctl.importing.target import HomeOption
+from kithctl.target import HomeOption
 
 # Days go one at a time, and forgetting ids walks through all of them.
 PATIENCE_SECONDS = 3600.0

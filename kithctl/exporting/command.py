@@ -18,7 +18,8 @@ from rich.progress import DownloadColumn, Progress, SpinnerColumn, TextColumn, T
 from kithctl.erasing.command import PersonArgument
 from kithctl.failure import Failure
 from kithctl.importing.gateway import PASSING, Gateway, Refused
-from kithctl.importing.target import GatewayOption, HomeOption, open_gateway
+from kithctl.importing.target import GatewayOption, open_gateway
+from kithctl.target import HomeOption
 from svckit import ids
 
 FORMAT = "kith-export"

@@ -15,7 +15,8 @@ from kithctl.importing.importer import Importer, InvalidMessage
 from kithctl.importing.journals import JsonJournal, TerminalJournal
 from kithctl.importing.naming import named
 from kithctl.importing.records import Record
-from kithctl.importing.target import GatewayOption, HomeOption, open_gateway
+from kithctl.importing.target import GatewayOption, open_gateway
+from kithctl.target import HomeOption
 
 _UNITS = {Format.NDJSON: "line", Format.TELEGRAM: "message"}
 

@@ -1,15 +1,13 @@
 """Which gateway a command talks to: the one it is told, else the one that `kith up` has started."""
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kithctl.files import read_if_there
 from kithctl.importing.gateway import Gateway, OnPause
-from svckit.addresses import Bind
+from kithctl.target import started
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -21,9 +19,6 @@ GatewayOption = Annotated[
         help=f"The gateway; by default the one that `kith up` started, else {DEFAULT_URL}. "
         "Its API key, where it wants one, is read from KITH_API_KEY.",
     ),
-]
-HomeOption = Annotated[
-    Path, typer.Option(envvar="KITH_HOME", help="Where `kith up` says what runs.")
 ]
 
 
@@ -38,8 +33,5 @@ def open_gateway(url: str | None, home: Path, on_pause: OnPause = lambda _, __: 
 
 def _started(home: Path) -> str | None:
     """The URL of the gateway that runs in a home, None where none does."""
-    running = read_if_there(home / "addresses.json")
-    if running is None:
-        return None
-    address = json.loads(running)["processes"]["gateway"]["address"]
-    return f"http://{Bind.parse(address).reachable}"
+    address = started(home, "gateway")
+    return f"http://{address}" if address else None

@@ -16,9 +16,10 @@ from rich.console import Console
 from gateway.rendering import integrity as rendering
 from kith.knowledge.v1 import integrity_service_pb2 as pb
 from kithctl.failure import Failure
-from kithctl.importing.target import HomeOption
 from kithctl.integrity.screens import JsonLines, Screen, Terminal, show_truth
-from kithctl.integrity.target import UNREACHABLE, ServiceOption, open_integrity
+from kithctl.integrity.target import UNREACHABLE, open_integrity
+from kithctl.knowledge.target import ServiceOption
+from kithctl.target import HomeOption
 
 # What a repair cannot mend, or not yet.
 _LEFT = ("LEFT", "MARKED_LOST")

@@ -14,8 +14,8 @@ from rich.text import Text
 from kith.knowledge.v1 import index_service_pb2 as pb
 from kith.knowledge.v1.index_service_pb2_grpc import IndexServiceStub
 from kithctl.failure import Failure
-from kithctl.importing.target import HomeOption
 from kithctl.knowledge.target import JsonOption, ServiceOption, open_knowledge
+from kithctl.target import HomeOption
 
 # Replaying a hundred thousand takes some seconds.
 _SECONDS = 300.0

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kith.knowledge.v1 import index_service_pb2 as pb
 from kith.knowledge.v1.index_service_pb2_grpc import IndexServiceStub
-from kithctl.importing.target import HomeOption
-from kithctl.knowledge.target import Credential, JsonOption, ServiceOption, open_knowledge
+from kithctl.knowledge.target import JsonOption, ServiceOption, open_knowledge
+from kithctl.target import Credential, HomeOption
 
 _SECONDS = 30.0
 _HOME = Path(".kith")

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from kith.knowledge.v1 import index_service_pb2 as pb
 from kith.knowledge.v1.index_service_pb2_grpc import IndexServiceStub
-from kithctl.importing.target import HomeOption
 from kithctl.knowledge.target import JsonOption, ServiceOption, open_knowledge
+from kithctl.target import HomeOption
 
 _SECONDS = 30.0
 

@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from kithctl.failure import Failure
-from kithctl.importing.target import GatewayOption, HomeOption, open_gateway
+from kithctl.importing.target import GatewayOption, open_gateway
 from kithctl.tail.gateway import GatewaySource
 from kithctl.tail.screens import JsonLines, Screen, Terminal
 from kithctl.tail.service import ServiceSource
 from kithctl.tail.source import Choice, Source, Start, Told, going_on
+from kithctl.target import HomeOption
 
 
 def tail(
