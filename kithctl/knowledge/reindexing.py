@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kith.knowledge.v1 import index_service_pb2 as pb
 from kith.knowledge.v1.index_service_pb2_grpc import IndexServiceStub
+from kithctl.knowledge.spaces import fields_of, state_of
 from kithctl.knowledge.target import JsonOption, ServiceOption, open_knowledge
 from kithctl.target import Credential, HomeOption
 
@@ -103,7 +104,7 @@ def cut_over(
         f"[green]{answer.space.space}[/green] serves. If it should not: kith knowledge roll-back. "
         "If it should: kith knowledge drop the one before, then make its model the only one in "
         "the settings.",
-        **_fields(answer.space),
+        **fields_of(answer.space),
     )
 
 
@@ -114,7 +115,7 @@ def roll_back(
     with _index(service, home) as (index, credential):
         answer = index.RollBack(pb.RollBackRequest(), timeout=_SECONDS, metadata=credential)
     _Said(as_json=as_json)(
-        f"[green]{answer.space.space}[/green] serves again.", **_fields(answer.space)
+        f"[green]{answer.space.space}[/green] serves again.", **fields_of(answer.space)
     )
 
 
@@ -143,10 +144,10 @@ def spaces(
         )
     for space in answer.spaces:
         say(
-            f"[bold]{space.space}[/bold] {_state(space)}: {space.indexed_items:,} indexed, "
+            f"[bold]{space.space}[/bold] {state_of(space)}: {space.indexed_items:,} indexed, "
             f"{space.pending_items:,} waiting, {space.failed_items:,} given up"
             + ("" if space.is_embeddable else "; not embedded by this replica"),
-            **_fields(space),
+            **fields_of(space),
         )
 
 
@@ -175,20 +176,7 @@ def _show_progress(space: pb.Space, watched: Iterator[pb.WatchReindexResponse]) 
 
 def _progress(one: pb.WatchReindexResponse) -> dict[str, Any]:
     return {
-        **_fields(one.space),
+        **fields_of(one.space),
         "items_per_second": round(one.items_per_second, 1),
         "caught_up": one.caught_up,
     }
-
-
-def _fields(space: pb.Space) -> dict[str, Any]:
-    return {
-        "space": space.space, "state": _state(space), "model": space.model,
-        "dimension": space.dimension, "chunker": space.chunker,
-        "indexed_items": space.indexed_items, "pending_items": space.pending_items,
-        "failed_items": space.failed_items, "is_embeddable": space.is_embeddable,
-    }  # fmt: skip
-
-
-def _state(space: pb.Space) -> str:
-    return pb.SpaceState.Name(space.state).removeprefix("SPACE_STATE_").lower()

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from kith.knowledge.v1 import index_service_pb2 as pb
 from kith.knowledge.v1.index_service_pb2_grpc import IndexServiceStub
+from kithctl.knowledge.spaces import fields_of, state_of
 from kithctl.knowledge.target import JsonOption, ServiceOption, open_knowledge
 from kithctl.target import HomeOption
 
@@ -39,25 +40,8 @@ def _fields(answer: pb.GetIndexStatusResponse) -> dict[str, Any]:
         "backlog": answer.backlog,
         "oldest_pending_seconds": round(answer.oldest_pending_seconds, 3),
         "dead_letters": answer.dead_letters,
-        "spaces": [
-            {
-                "space": space.space,
-                "state": _state(space),
-                "model": space.model,
-                "dimension": space.dimension,
-                "chunker": space.chunker,
-                "indexed_items": space.indexed_items,
-                "pending_items": space.pending_items,
-                "failed_items": space.failed_items,
-                "is_embeddable": space.is_embeddable,
-            }
-            for space in answer.spaces
-        ],
+        "spaces": [fields_of(space) for space in answer.spaces],
     }
-
-
-def _state(space: pb.Space) -> str:
-    return pb.SpaceState.Name(space.state).removeprefix("SPACE_STATE_").lower()
 
 
 def _show(console: Console, answer: pb.GetIndexStatusResponse) -> None:
@@ -66,7 +50,7 @@ def _show(console: Console, answer: pb.GetIndexStatusResponse) -> None:
         table.add_column(name, justify="right")
     for space in answer.spaces:
         table.add_row(
-            space.space, _state(space), space.model, str(space.dimension),
+            space.space, state_of(space), space.model, str(space.dimension),
             f"{space.indexed_items:,}", f"{space.pending_items:,}", f"{space.failed_items:,}",
         )  # fmt: skip
     console.print(table)
