@@ -4,7 +4,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.values import Word
+from gateway.values import Word, wrong
+from svckit import ids
 
 ADA = "0192d3a4-7c1e-7b52-9f10-5a0c6d1e2f30"
 
@@ -18,6 +19,12 @@ def body(*examples: dict[str, Any]) -> ConfigDict:
     return ConfigDict(
         extra="forbid", strict=True, frozen=True, json_schema_extra={"examples": list(examples)}
     )
+
+
+def ensure_platform(session_id: str | None, platform: str | None) -> None:
+    """Refuse the name that a platform has for a conversation where it is not said which one."""
+    if session_id and not platform and not ids.is_uuid(session_id):
+        raise wrong("is required where session_id is no UUID", "platform")
 
 
 # How a query is read: its numbers come as text.

@@ -4,9 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from gateway.models.common import ADA, body
+from gateway.models.common import ADA, body, ensure_platform
 from gateway.values import PlatformId, SearchText, SessionId, Token, Uuid, Word, wrong
-from svckit import ids
 
 MOST_TOKENS = 200_000
 
@@ -62,6 +61,5 @@ class ContextRequest(BaseModel):
                 raise wrong("is required with sender_id", "platform")
         elif self.sender_id is not None:
             raise wrong("is not for both; leave out sender_id", "person_id")
-        if self.session_id and not self.platform and not ids.is_uuid(self.session_id):
-            raise wrong("is required where session_id is no UUID", "platform")
+        ensure_platform(self.session_id, self.platform)
         return self

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.models.common import ADA, QUERY, Page
+from gateway.models.common import ADA, QUERY, Page, ensure_platform
 from gateway.values import (
     FileName,
     JsonText,
@@ -18,7 +18,6 @@ from gateway.values import (
     Word,
     wrong,
 )
-from svckit import ids
 
 State = Literal["pending", "running", "succeeded", "failed"]
 
@@ -74,8 +73,7 @@ class DocumentForm(BaseModel):
 
     @model_validator(mode="after")
     def _session_has_a_platform(self) -> Self:
-        if self.session_id and not self.platform and not ids.is_uuid(self.session_id):
-            raise wrong("is required where session_id is no UUID", "platform")
+        ensure_platform(self.session_id, self.platform)
         return self
 
 
@@ -100,8 +98,7 @@ class DocumentsQuery(Page):
 
     @model_validator(mode="after")
     def _session_has_a_platform(self) -> Self:
-        if self.session_id and not self.platform and not ids.is_uuid(self.session_id):
-            raise wrong("is required where session_id is no UUID", "platform")
+        ensure_platform(self.session_id, self.platform)
         return self
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from gateway.models.common import ADA, QUERY, Page, body
+from gateway.models.common import ADA, QUERY, Page, body, ensure_platform
 from gateway.values import (
     Metadata,
     Moment,
@@ -16,7 +16,6 @@ from gateway.values import (
     Word,
     wrong,
 )
-from svckit import ids
 
 
 class NewKnowledge(BaseModel):
@@ -61,7 +60,7 @@ class NewKnowledge(BaseModel):
             raise wrong("is not allowed beside person_id", "platform_id")
         if self.platform_id is not None and self.platform is None:
             raise wrong("is required where platform_id is given", "platform")
-        _ensure_platform(self.session_id, self.platform)
+        ensure_platform(self.session_id, self.platform)
         return self
 
 
@@ -103,7 +102,7 @@ class KnowledgeQuery(Page):
 
     @model_validator(mode="after")
     def _session_has_a_platform(self) -> Self:
-        _ensure_platform(self.session_id, self.platform)
+        ensure_platform(self.session_id, self.platform)
         return self
 
 
@@ -115,8 +114,3 @@ class NamespacesQuery(Page):
     person_id: Uuid | None = Field(
         default=None, description="Only what belongs to this person is counted."
     )
-
-
-def _ensure_platform(session_id: str | None, platform: str | None) -> None:
-    if session_id and not platform and not ids.is_uuid(session_id):
-        raise wrong("is required where session_id is no UUID", "platform")

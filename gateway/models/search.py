@@ -4,9 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from gateway.models.common import ADA, body
-from gateway.values import Conditions, Moment, SearchText, SessionId, Token, Uuid, Word, wrong
-from svckit import ids
+from gateway.models.common import ADA, body, ensure_platform
+from gateway.values import Conditions, Moment, SearchText, SessionId, Token, Uuid, Word
 
 
 class Search(BaseModel):
@@ -65,6 +64,5 @@ class Search(BaseModel):
 
     @model_validator(mode="after")
     def _session_has_a_platform(self) -> Self:
-        if self.session_id and not self.platform and not ids.is_uuid(self.session_id):
-            raise wrong("is required where session_id is no UUID", "platform")
+        ensure_platform(self.session_id, self.platform)
         return self
