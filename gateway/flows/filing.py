@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Sequence
 
 from gateway.clients import Clients
 from gateway.flows import relevance
-from gateway.flows.subjects import subjects_of
+from gateway.flows.filters import filter_of
+from gateway.flows.owners import owner_of, silent_among
 from gateway.models.documents import DocumentForm, DocumentsQuery
 from gateway.rendering.documents import STATES
 from gateway.rendering.values import conversation
-from kith.identity.v1 import person_pb2
-from kith.knowledge.v1 import document_pb2, document_service_pb2, knowledge_pb2
+from kith.knowledge.v1 import document_pb2, document_service_pb2
 from svckit import fields, structs
 from svckit.errors import PermissionDenied
 
@@ -51,18 +51,10 @@ class Filing:
 
     async def page(self, query: DocumentsQuery) -> tuple[Sequence[document_pb2.Document], str]:
         """A page of documents without those of people who deny it now, and the next one's token."""
-        chosen = knowledge_pb2.KnowledgeFilter(
-            namespaces=query.namespace,
-            subject_ids=await subjects_of(self._clients.identity, query.person_id),
-            group_id=query.group_id or "",
-            session_id=conversation(query.session_id, query.platform or ""),
-            platform=query.platform or "",
-            occurred_from=fields.to_timestamp(query.from_),
-            occurred_to=fields.to_timestamp(query.to),
-            metadata=structs.from_dict(query.filter),
-        )
+        identity = self._clients.identity
+        metadata = structs.from_dict(query.filter)
         request = document_service_pb2.ListDocumentsRequest(
-            filter=chosen,
+            filter=await filter_of(identity, query, query.namespace, metadata),
             key=query.key or "",
             include_earlier_versions=query.include_earlier_versions,
             page_size=query.page_size,
@@ -73,44 +65,25 @@ class Filing:
             request.state = STATES[query.state]
         documents = self._clients.documents
         found = await documents.ask(documents.stub.ListDocuments, request)
-        silent = await self._silent([each.person_id for each in found.documents])
+        silent = await silent_among(
+            identity, (each.person_id for each in found.documents), self._default
+        )
         shown = [each for each in found.documents if each.person_id not in silent]
         return shown, found.next_page_token
 
     async def ensure_shown(self, document: document_pb2.Document) -> None:
         """Raise ConsentDenied where the document may not be shown now."""
-        if await self._silent([document.person_id]):
+        if await silent_among(self._clients.identity, [document.person_id], self._default):
             raise ConsentDenied(document.person_id)
 
     async def _owner(self, form: DocumentForm) -> tuple[str, str]:
         """Subject and person; both are empty for nobody's."""
-        identity = self._clients.identity
+        account = None
         if form.sender_id is not None:
-            [found] = await identity.resolve([(form.platform or "", form.sender_id)])
-            if isinstance(found, BaseException):
-                raise found
-            self._ensure_allowed(found.person_id, found.consent)
-            return found.link_id, found.person_id
-        if form.person_id is not None:
-            person = await identity.person(form.person_id)
-            self._ensure_allowed(person.person_id, person.consent)
-            return form.person_id, person.person_id
-        return "", ""
-
-    def _ensure_allowed(self, person_id: str, consent: person_pb2.Consent) -> None:
-        if not relevance.allows_knowledge(consent, self._default):
-            raise ConsentDenied(person_id)
-
-    async def _silent(self, person_ids: Sequence[str]) -> set[str]:
-        """Those of the people who do not allow it now."""
-        named = list(dict.fromkeys(filter(None, person_ids)))
-        people = await self._clients.identity.persons(named)
-        # There may be documents of people whom identity does not know: nobody has forbidden it.
-        unknown = person_pb2.Consent()
-        return {
-            person_id
-            for person_id in named
-            if not relevance.allows_knowledge(
-                people[person_id].consent if person_id in people else unknown, self._default
-            )
-        }
+            account = (form.platform or "", form.sender_id)
+        owner = await owner_of(self._clients.identity, account, form.person_id)
+        if owner is None:
+            return "", ""
+        if not relevance.allows_knowledge(owner.consent, self._default):
+            raise ConsentDenied(owner.person_id)
+        return owner.subject_id, owner.person_id

@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from gateway.clients import Clients
 from gateway.clients.identity import PersonNotFound
 from gateway.flows import relevance
+from gateway.flows.owners import ConsentDenied
 from gateway.flows.subjects import MOST_SUBJECTS, TooManySubjects
 from gateway.models.memories import MemoriesQuery, MemorySearch, NewMemory
 from kith.identity.v1 import person_pb2
 from kith.knowledge.v1 import memory_pb2, memory_service_pb2
 from svckit import fields, structs
-from svckit.errors import NotFound, PermissionDenied
+from svckit.errors import NotFound
 
 _ORDERS = {
     "key": memory_service_pb2.MEMORY_ORDER_KEY,
@@ -22,15 +23,6 @@ _ORDERS = {
     "updated": memory_service_pb2.MEMORY_ORDER_UPDATED,
     "accessed": memory_service_pb2.MEMORY_ORDER_ACCESSED,
 }
-
-
-class ConsentDenied(PermissionDenied):
-    """The person does not allow that anything is remembered of them."""
-
-    reason = "CONSENT_DENIED"
-
-    def __init__(self, person_id: str) -> None:
-        super().__init__(f"person {person_id} does not allow knowledge", person_id=person_id)
 
 
 class _MemoryNotFound(NotFound):

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from gateway.clients import Clients
 from gateway.errors import moved
 from gateway.flows import relevance
-from gateway.flows.subjects import subjects_of
+from gateway.flows.filters import filter_of
+from gateway.flows.owners import silent_among
 from gateway.models.search import Search
-from gateway.rendering.values import conversation
-from kith.identity.v1 import person_pb2
-from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
-from svckit import fields, structs
+from kith.knowledge.v1 import knowledge_service_pb2
+from svckit import structs
 from svckit.errors import InvalidRequest
 
 MOST_HITS = 100
@@ -37,7 +36,12 @@ class Searching:
         request = knowledge_service_pb2.SearchKnowledgeRequest(
             query=search.query,
             mode=_MODES[search.mode],
-            filter=await self._filter(search),
+            filter=await filter_of(
+                self._clients.identity,
+                search,
+                search.namespaces,
+                structs.from_dict(search.filter),
+            ),
             limit=search.limit,
             at_least=search.at_least,
             min_score=search.min_score,
@@ -66,34 +70,14 @@ class Searching:
         except InvalidRequest as error:
             raise moved(error, "filter.metadata", "filter") from None
 
-    async def _filter(self, search: Search) -> knowledge_pb2.KnowledgeFilter:
-        return knowledge_pb2.KnowledgeFilter(
-            namespaces=search.namespaces,
-            subject_ids=await subjects_of(self._clients.identity, search.person_id),
-            group_id=search.group_id or "",
-            session_id=conversation(search.session_id, search.platform or ""),
-            platform=search.platform or "",
-            occurred_from=fields.to_timestamp(search.from_),
-            occurred_to=fields.to_timestamp(search.to),
-            metadata=structs.from_dict(search.filter),
-        )
-
     async def _shown(
         self, hits: Sequence[knowledge_service_pb2.SearchHit]
     ) -> list[knowledge_service_pb2.SearchHit]:
         """The hits without those of people who do not allow knowledge now."""
         items = [hit.item for hit in hits] + [near.item for hit in hits for near in hit.beside]
-        named = dict.fromkeys(item.person_id for item in items if item.person_id)
-        people = await self._clients.identity.persons(list(named))
-        # Knowledge may name people whom identity does not know: nobody has forbidden it.
-        unknown = person_pb2.Consent()
-        silent = {
-            person_id
-            for person_id in named
-            if not relevance.allows_knowledge(
-                people[person_id].consent if person_id in people else unknown, self._default
-            )
-        }
+        silent = await silent_among(
+            self._clients.identity, (item.person_id for item in items), self._default
+        )
         shown = [hit for hit in hits if hit.item.person_id not in silent]
         for hit in shown:
             near = [one for one in hit.beside if one.item.person_id not in silent]
