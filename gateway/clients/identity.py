@@ -93,17 +93,12 @@ class Identity(Service[AsyncStub]):
         self, created_before: timestamp_pb2.Timestamp | None
     ) -> AsyncIterator[Sequence[person_pb2.Link]]:
         """The links whose registration event is not confirmed, oldest first, page by page."""
-        token = ""
-        while True:
-            request = identity_service_pb2.ListPendingRegistrationsRequest(
-                created_before=created_before, page_size=500, page_token=token
-            )
-            page = await self.ask(self.stub.ListPendingRegistrations, request)
+        request = identity_service_pb2.ListPendingRegistrationsRequest(
+            created_before=created_before, page_size=500
+        )
+        async for page in self.pages(self.stub.ListPendingRegistrations, request):
             if page.links:
                 yield page.links
-            token = page.next_page_token
-            if not token:
-                return
 
     async def _resolve_all(self, accounts: list[tuple[str, str]], trace: Trace) -> list[Any]:
         request = identity_service_pb2.BatchResolveIdentitiesRequest(

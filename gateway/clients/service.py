@@ -1,6 +1,6 @@
 """What the clients of all services have in common."""
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, Generic, TypeVar
 
 from gateway.batched import Batched
@@ -21,6 +21,18 @@ class Service(Generic[Stub]):
     async def ask(self, method: Method[Request, Response], request: Request) -> Response:
         """What a method of the stub answers; raises what the service raised."""
         return await self.channel.call(method, request, self._seconds)
+
+    async def pages(
+        self, method: Method[Request, Response], request: Request
+    ) -> AsyncIterator[Response]:
+        """All pages of a list from the one that is asked for; the request moves along with them."""
+        asked: Any = request
+        while True:
+            page: Any = await self.ask(method, asked)
+            yield page
+            asked.page_token = page.next_page_token
+            if not asked.page_token:
+                return
 
     async def close(self) -> None:
         """Flush the batches, then close the channel."""

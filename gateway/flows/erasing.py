@@ -224,19 +224,11 @@ class GoingOn:
 
     async def _unfinished(self) -> list[erasure_pb2.Erasure]:
         identity = self._clients.identity
-        found: list[erasure_pb2.Erasure] = []
-        token = ""
-        while True:
-            page = await identity.ask(
-                identity.stub.ListErasures,
-                identity_service_pb2.ListErasuresRequest(
-                    state=erasure_pb2.ERASURE_STATE_RUNNING, page_size=PAGE_SIZE, page_token=token
-                ),
-            )
-            found += page.erasures
-            token = page.next_page_token
-            if not token:
-                return found
+        request = identity_service_pb2.ListErasuresRequest(
+            state=erasure_pb2.ERASURE_STATE_RUNNING, page_size=PAGE_SIZE
+        )
+        pages = identity.pages(identity.stub.ListErasures, request)
+        return [erasure async for page in pages for erasure in page.erasures]
 
     async def _hold(self) -> bool:
         """Hold the cursor for another while; whether no other gateway does."""

@@ -4,11 +4,11 @@ A page of rows, or a block of a file, is in memory at a time, and nothing is rea
 client does not read.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime
 from tempfile import SpooledTemporaryFile
-from typing import Any, TypeVar
+from typing import Any
 
 import orjson
 
@@ -30,7 +30,6 @@ BLOCK_BYTES = 64 << 10
 SPOOLED_BYTES = 1 << 20
 
 Json = dict[str, Any]
-T = TypeVar("T")
 Part = knowledge_service_pb2.ExportSubjectsResponse
 
 
@@ -155,65 +154,41 @@ class Export:
 
     async def _links(self) -> AsyncIterator[Json]:
         identity = self._clients.identity
-
-        async def page(token: str) -> tuple[Iterable[person_pb2.Link], str]:
-            answer = await identity.ask(
-                identity.stub.ListLinks,
-                identity_service_pb2.ListLinksRequest(
-                    person_id=self.person.person_id, page_size=PAGE_SIZE, page_token=token
-                ),
-            )
-            return answer.links, answer.next_page_token
-
-        async for each in _paged(page):
-            yield dict(link(each))
+        request = identity_service_pb2.ListLinksRequest(
+            person_id=self.person.person_id, page_size=PAGE_SIZE
+        )
+        async for page in identity.pages(identity.stub.ListLinks, request):
+            for each in page.links:
+                yield dict(link(each))
 
     async def _consent_history(self) -> AsyncIterator[Json]:
         identity = self._clients.identity
-
-        async def page(token: str) -> tuple[Iterable[identity_service_pb2.ConsentChange], str]:
-            answer = await identity.ask(
-                identity.stub.ListConsentHistory,
-                identity_service_pb2.ListConsentHistoryRequest(
-                    person_id=self.person.person_id, page_size=PAGE_SIZE, page_token=token
-                ),
-            )
-            return answer.changes, answer.next_page_token
-
-        async for each in _paged(page):
-            yield dict(consent_change(each))
+        request = identity_service_pb2.ListConsentHistoryRequest(
+            person_id=self.person.person_id, page_size=PAGE_SIZE
+        )
+        async for page in identity.pages(identity.stub.ListConsentHistory, request):
+            for change in page.changes:
+                yield dict(consent_change(change))
 
     async def _groups(self) -> AsyncIterator[Json]:
         identity = self._clients.identity
-
-        async def page(token: str) -> tuple[Iterable[group_pb2.Group], str]:
-            answer = await identity.ask(
-                identity.stub.ListGroups,
-                identity_service_pb2.ListGroupsRequest(
-                    person_id=self.person.person_id, page_size=PAGE_SIZE, page_token=token
-                ),
-            )
-            return answer.groups, answer.next_page_token
-
-        async for group in _paged(page):
-            yield rendering.membership(group, await self._membership(group.group_id))
+        request = identity_service_pb2.ListGroupsRequest(
+            person_id=self.person.person_id, page_size=PAGE_SIZE
+        )
+        async for page in identity.pages(identity.stub.ListGroups, request):
+            for group in page.groups:
+                yield rendering.membership(group, await self._membership(group.group_id))
 
     async def _membership(self, group_id: str) -> group_pb2.GroupMember | None:
         """As what the person is in a group; the other members are nobody's business here."""
         identity = self._clients.identity
-
-        async def page(token: str) -> tuple[Iterable[group_pb2.GroupMember], str]:
-            answer = await identity.ask(
-                identity.stub.ListGroupMembers,
-                identity_service_pb2.ListGroupMembersRequest(
-                    group_id=group_id, page_size=PAGE_SIZE, page_token=token
-                ),
-            )
-            return answer.members, answer.next_page_token
-
-        async for member in _paged(page):
-            if member.person_id == self.person.person_id:
-                return member
+        request = identity_service_pb2.ListGroupMembersRequest(
+            group_id=group_id, page_size=PAGE_SIZE
+        )
+        async for page in identity.pages(identity.stub.ListGroupMembers, request):
+            for member in page.members:
+                if member.person_id == self.person.person_id:
+                    return member
         return None
 
     async def _logged(self) -> AsyncIterator[Json]:
@@ -224,21 +199,14 @@ class Export:
 
     async def _projection_values(self) -> AsyncIterator[Json]:
         events = self._clients.events
-        request = event_service_pb2.ListProjectionsRequest()
-        for projection in (await events.ask(events.stub.ListProjections, request)).projections:
-
-            async def page(token: str, name: str = projection.name) -> tuple[Iterable[Any], str]:
-                answer = await events.ask(
-                    events.stub.ListProjectionValues,
-                    event_service_pb2.ListProjectionValuesRequest(
-                        name=name, subject_ids=self.person.subject_ids,
-                        page_size=PAGE_SIZE, page_token=token,
-                    ),
-                )  # fmt: skip
-                return answer.values, answer.next_page_token
-
-            async for value in _paged(page):
-                yield rendering.projection_value(projection.name, value)
+        listed = event_service_pb2.ListProjectionsRequest()
+        for projection in (await events.ask(events.stub.ListProjections, listed)).projections:
+            request = event_service_pb2.ListProjectionValuesRequest(
+                name=projection.name, subject_ids=self.person.subject_ids, page_size=PAGE_SIZE
+            )
+            async for page in events.pages(events.stub.ListProjectionValues, request):
+                for value in page.values:
+                    yield rendering.projection_value(projection.name, value)
 
     async def _items(self) -> AsyncIterator[Json]:
         async for part in self._of_kind("item"):
@@ -319,13 +287,3 @@ class _Ahead:
     def close(self) -> None:
         """Cancel the call."""
         self._answers.close()
-
-
-async def _paged(page: Callable[[str], Awaitable[tuple[Iterable[T], str]]]) -> AsyncIterator[T]:
-    token = ""
-    while True:
-        found, token = await page(token)
-        for each in found:
-            yield each
-        if not token:
-            return

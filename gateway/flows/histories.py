@@ -48,8 +48,7 @@ async def _read(
         order=event_service_pb2.ORDER_ASCENDING,
         page_size=MOST_EVENTS,
     )
-    while True:
-        page = await events.page(request)
+    async for page in events.pages(events.stub.ListEvents, request):
         for event in page.events:
             origin = versions.origin_of(event)
             if origin is None or subjects.get(origin.event_id) != event.subject_id:
@@ -58,6 +57,3 @@ async def _read(
                 found[origin.event_id].is_deleted = True
             else:
                 found[origin.event_id].edits.append(event)
-        request.page_token = page.next_page_token
-        if not page.next_page_token:
-            return
