@@ -33,6 +33,7 @@ from svckit import ids
 from svckit.errors import Unavailable
 
 Suspect = TypeVar("Suspect")
+Look = TypeVar("Look", ItemLook, DocumentLook)
 
 _ITEMS_PAGE, _VECTORS_PAGE, _DOCUMENTS_PAGE, _FILES_PAGE = 500, 1_000, 50, 1_000
 # Of a few shelves a page is what is left of so many rows.
@@ -96,19 +97,11 @@ class ItemSurvey:
         return Page(len(page.items), odd, page.after)
 
     async def again(self, suspects: Sequence[ItemLook]) -> list[Finding]:
-        wanted = [item.knowledge_id for item in suspects]
-        before = await self._store.items_again(wanted)
+        wrong = {item.knowledge_id: item for item in suspects}
+        before = await self._store.items_again([*wrong])
         vectors = await vectors_of(self._index, self._space, before.values())
-        after = await self._store.items_again(wanted)
-        still = [
-            after[item.knowledge_id]
-            for item in suspects
-            if all(
-                item.knowledge_id in looks
-                and looks[item.knowledge_id].generation == item.generation
-                for looks in (before, after)
-            )
-        ]
+        after = await self._store.items_again([*wrong])
+        still = _unwritten(wrong, before, after)
         return [finding for item in still for finding in self._judge(item, vectors)]
 
     def _judge(self, item: ItemLook, vectors: Mapping[str, Indexed]) -> list[Finding]:
@@ -184,19 +177,11 @@ class DocumentSurvey:
         return Page(len(page.documents), odd, page.after)
 
     async def again(self, suspects: Sequence[DocumentLook]) -> list[Finding]:
-        wanted = [document.document_id for document in suspects]
-        before = await self._store.documents_again(wanted)
+        wrong = {document.document_id: document for document in suspects}
+        before = await self._store.documents_again([*wrong])
         files = await self._files(before.values())
-        after = await self._store.documents_again(wanted)
-        still = [
-            after[document.document_id]
-            for document in suspects
-            if all(
-                document.document_id in looks
-                and looks[document.document_id].generation == document.generation
-                for looks in (before, after)
-            )
-        ]
+        after = await self._store.documents_again([*wrong])
+        still = _unwritten(wrong, before, after)
         return [finding for document in still for finding in self._judge(document, files)]
 
     async def _files(self, documents: Iterable[DocumentLook]) -> dict[str, FileLook | None]:
@@ -246,6 +231,20 @@ class FileSurvey:
     async def _strange(self, blobs: Sequence[Blob]) -> list[Blob]:
         old = {blob.key: blob for blob in blobs if _age(blob) >= self._grace_seconds}
         return [old[key] for key in await self._store.strange_files([*old])] if old else []
+
+
+def _unwritten(
+    wrong: Mapping[str, Look], before: Mapping[str, Look], after: Mapping[str, Look]
+) -> list[Look]:
+    """Those that nobody has written since they looked wrong, as they look last."""
+    return [
+        after[identifier]
+        for identifier, suspect in wrong.items()
+        if all(
+            identifier in looks and looks[identifier].generation == suspect.generation
+            for looks in (before, after)
+        )
+    ]
 
 
 async def vectors_of(
