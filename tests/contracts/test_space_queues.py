@@ -4,42 +4,17 @@ import pytest
 
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_integrity import SqlIntegrityStore
-from knowledge_svc.adapters.sql_items import SqlItemStore
-from knowledge_svc.adapters.sql_spaces import SqlSpaceStore
 from knowledge_svc.domain.items import Failure
-from knowledge_svc.ports.spaces import SpaceStore
-from svckit import ids, sql
+from svckit import ids
 from tests.support.cluster import Database
 from tests.support.knowledge import as_administrator, eventually
 from tests.support.reindexing import replace
-from tests.support.spaces import NEW, OLD, claim, delete, index_all, mark, store
+from tests.support.spaces import NEW, claim, delete, index_all, mark, store
 
 
 @pytest.fixture
 def schema() -> str:
     return "knowledge"
-
-
-@pytest.fixture
-async def spaces(functions: sql.SqlFunctions) -> SpaceStore:
-    """A store in which OLD serves."""
-    await SqlIndexQueue(functions).ensure_space(OLD)
-    return SqlSpaceStore(functions)
-
-
-@pytest.fixture
-def items(functions: sql.SqlFunctions) -> SqlItemStore:
-    return SqlItemStore(functions)
-
-
-@pytest.fixture
-def old(functions: sql.SqlFunctions) -> SqlIndexQueue:
-    return SqlIndexQueue(functions, "old")
-
-
-@pytest.fixture
-def new(functions: sql.SqlFunctions) -> SqlIndexQueue:
-    return SqlIndexQueue(functions, "new")
 
 
 async def test_what_is_written_meanwhile_does_not_wait_behind_all_that_was_there(

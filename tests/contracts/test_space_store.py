@@ -5,13 +5,9 @@ from typing import Any
 
 import pytest
 
-from knowledge_svc.adapters.queue import SqlIndexQueue
-from knowledge_svc.adapters.sql_items import SqlItemStore
-from knowledge_svc.adapters.sql_spaces import SqlSpaceStore
 from knowledge_svc.domain.items import Space
 from knowledge_svc.domain.spaces import SpaceNotFound, SpaceNotReady
 from knowledge_svc.ports.spaces import SpaceStore
-from svckit import sql
 from tests.support.cluster import Database
 from tests.support.knowledge import as_administrator, eventually
 from tests.support.spaces import NEW, OLD, claim, index_all, mark, store
@@ -22,28 +18,6 @@ THIRD = Space("third", "model c", 8, "whole-1")
 @pytest.fixture
 def schema() -> str:
     return "knowledge"
-
-
-@pytest.fixture
-async def spaces(functions: sql.SqlFunctions) -> SpaceStore:
-    """A store in which OLD serves."""
-    await SqlIndexQueue(functions).ensure_space(OLD)
-    return SqlSpaceStore(functions)
-
-
-@pytest.fixture
-def items(functions: sql.SqlFunctions) -> SqlItemStore:
-    return SqlItemStore(functions)
-
-
-@pytest.fixture
-def old(functions: sql.SqlFunctions) -> SqlIndexQueue:
-    return SqlIndexQueue(functions, "old")
-
-
-@pytest.fixture
-def new(functions: sql.SqlFunctions) -> SqlIndexQueue:
-    return SqlIndexQueue(functions, "new")
 
 
 async def states(spaces: SpaceStore) -> dict[str, str]:

@@ -1,13 +1,39 @@
 """Two spaces and their queues, for the contract tests of both."""
 
+import pytest
+
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
+from knowledge_svc.adapters.sql_spaces import SqlSpaceStore
 from knowledge_svc.domain.items import Kind, Space, Stored, Task, Write
-from svckit import ids
+from knowledge_svc.ports.spaces import SpaceStore
+from svckit import ids, sql
 from tests.support.knowledge import an_entry
 
 OLD = Space("old", "model a", 4, "whole-1")
 NEW = Space("new", "model b", 8, "whole-1")
+
+
+@pytest.fixture
+async def spaces(functions: sql.SqlFunctions) -> SpaceStore:
+    """A store in which OLD serves."""
+    await SqlIndexQueue(functions).ensure_space(OLD)
+    return SqlSpaceStore(functions)
+
+
+@pytest.fixture
+def items(functions: sql.SqlFunctions) -> SqlItemStore:
+    return SqlItemStore(functions)
+
+
+@pytest.fixture
+def old(functions: sql.SqlFunctions) -> SqlIndexQueue:
+    return SqlIndexQueue(functions, "old")
+
+
+@pytest.fixture
+def new(functions: sql.SqlFunctions) -> SqlIndexQueue:
+    return SqlIndexQueue(functions, "new")
 
 
 async def store(items: SqlItemStore, *contents: str) -> list[Write]:
