@@ -9,13 +9,13 @@ from typing import Any
 import grpc
 import pytest
 
-from kith.knowledge.v1 import document_pb2
 from kith.knowledge.v1 import knowledge_service_pb2 as pb
 from knowledge_svc.adapters.local_blobs import LocalBlobs
 from svckit import ids
 from tests.support.blobs import folder_of
 from tests.support.cluster import Database
 from tests.support.documents import (
+    RUNNING,
     TEXT,
     DocumentClient,
     document_service,
@@ -28,7 +28,6 @@ from tests.support.extractor import SentenceExtractor
 from tests.support.knowledge import Stub, as_administrator, eventually, refusal
 
 ANN, BEN, GROUP = ids.named("ann"), ids.named("ben"), ids.named("group")
-RUNNING = document_pb2.EXTRACTION_STATE_RUNNING
 NOTHING = dict.fromkeys(
     ("items", "memories", "memory_versions", "documents", "files", "vectors"), 0
 )

@@ -6,17 +6,14 @@ from dataclasses import dataclass
 import grpc
 import pytest
 
-from kith.knowledge.v1 import document_pb2
 from kith.knowledge.v1 import knowledge_service_pb2 as pb
 from knowledge_svc.extraction.limits import Limits
 from knowledge_svc.extraction.process import ProcessExtractor
 from tests.support import files
 from tests.support.cluster import Database
-from tests.support.documents import DocumentClient, document_service
+from tests.support.documents import FAILED, SUCCEEDED, DocumentClient, document_service
 from tests.support.knowledge import refusal
 
-SUCCEEDED = document_pb2.EXTRACTION_STATE_SUCCEEDED
-FAILED = document_pb2.EXTRACTION_STATE_FAILED
 PARAGRAPHS = [
     *(f"On day {n} the harbour was quiet and nobody wrote anything down." for n in range(40)),
     "The walrus of Trondheim juggles marmalade jars.",

@@ -6,23 +6,23 @@ from functools import partial
 
 import pytest
 
-from kith.knowledge.v1 import document_pb2
 from kith.knowledge.v1 import document_service_pb2 as pb
 from kith.knowledge.v1 import knowledge_service_pb2 as items_pb
-from svckit import ids, structs
+from svckit import structs
 from tests.support.cluster import Database
 from tests.support.documents import (
+    ANN,
+    FAILED,
+    GROUP,
+    PENDING,
+    RUNNING,
+    SESSION,
+    SUCCEEDED,
     DocumentClient,
     document_service,
     rows_of,
 )
 from tests.support.knowledge import as_administrator, eventually
-
-ANN, GROUP, SESSION = ids.named("ann"), ids.named("group"), ids.named("session")
-PENDING = document_pb2.EXTRACTION_STATE_PENDING
-RUNNING = document_pb2.EXTRACTION_STATE_RUNNING
-SUCCEEDED = document_pb2.EXTRACTION_STATE_SUCCEEDED
-FAILED = document_pb2.EXTRACTION_STATE_FAILED
 
 
 @pytest.fixture

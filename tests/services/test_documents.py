@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from kith.knowledge.v1 import document_pb2, knowledge_pb2
 from kith.knowledge.v1 import document_service_pb2 as pb
+from kith.knowledge.v1 import knowledge_pb2
 from knowledge_svc.adapters.local_blobs import LocalBlobs
 from knowledge_svc.domain.blobs import BlobsUnavailable
 from knowledge_svc.ports.items import VectorIndex
@@ -19,6 +19,12 @@ from svckit.errors import Unavailable
 from tests.support.blobs import folder_of
 from tests.support.cluster import Database
 from tests.support.documents import (
+    ANN,
+    FAILED,
+    GROUP,
+    PENDING,
+    SESSION,
+    SUCCEEDED,
     TEXT,
     DocumentClient,
     a_document,
@@ -29,12 +35,6 @@ from tests.support.documents import (
 )
 from tests.support.files import a_png
 from tests.support.knowledge import GatedIndex, as_administrator, refusal
-
-ANN, GROUP, SESSION = ids.named("ann"), ids.named("group"), ids.named("session")
-PENDING = document_pb2.EXTRACTION_STATE_PENDING
-RUNNING = document_pb2.EXTRACTION_STATE_RUNNING
-SUCCEEDED = document_pb2.EXTRACTION_STATE_SUCCEEDED
-FAILED = document_pb2.EXTRACTION_STATE_FAILED
 
 
 @pytest.fixture

@@ -13,14 +13,19 @@ from kith.knowledge.v1 import document_pb2, document_service_pb2_grpc
 from kith.knowledge.v1 import document_service_pb2 as pb
 from kith.knowledge.v1 import knowledge_service_pb2 as items_pb
 from knowledge_svc.ports.blobs import BlobStore
-from svckit import structs
+from svckit import ids, structs
 from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
 from tests.support.extractor import SentenceExtractor
 from tests.support.knowledge import Stub, eventually, knowledge_service
 
 DocumentStub = document_service_pb2_grpc.DocumentServiceStub
-DONE = (document_pb2.EXTRACTION_STATE_SUCCEEDED, document_pb2.EXTRACTION_STATE_FAILED)
+ANN, GROUP, SESSION = ids.named("ann"), ids.named("group"), ids.named("session")
+PENDING = document_pb2.EXTRACTION_STATE_PENDING
+RUNNING = document_pb2.EXTRACTION_STATE_RUNNING
+SUCCEEDED = document_pb2.EXTRACTION_STATE_SUCCEEDED
+FAILED = document_pb2.EXTRACTION_STATE_FAILED
+DONE = (SUCCEEDED, FAILED)
 TEXT = "The lighthouse keeper counts gulls. Her brother mends nets. They meet on Sundays."
 
 
