@@ -1,5 +1,6 @@
 """The services, and a gateway in front of them."""
 
+from tests.support.clients import clients
 from tests.support.stack import gateway, stack
 
-__all__ = ["gateway", "stack"]
+__all__ = ["clients", "gateway", "stack"]

@@ -1,13 +1,12 @@
 """Edits and deletions of one message at once: the order of the log decides."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from gateway.clients import Clients, connected
+from gateway.clients import Clients
 from gateway.flows.change_messages import ChangeMessages
 from gateway.flows.entries import knowledge_item
 from gateway.flows.knowing import Knowing
@@ -19,13 +18,6 @@ from svckit import ids
 from tests.support.edits import NEW, NEWEST, OLD, content, deleted, edited, event, item
 from tests.support.messages import a_message, eventually, sent, timeline
 from tests.support.stack import Stack
-
-
-@pytest.fixture
-async def clients(stack: Stack) -> AsyncIterator[Clients]:
-    """The services themselves."""
-    async with connected(stack.settings()) as opened:
-        yield opened
 
 
 async def test_of_many_edits_at_once_the_last_in_the_log_counts(stack: Stack):

@@ -1,12 +1,11 @@
 """Messages that are edited and deleted: events of their own, and knowledge that follows."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from gateway.clients import Clients, connected
+from gateway.clients import Clients
 from svckit import ids
 from tests.support.edits import (
     NEW,
@@ -22,13 +21,6 @@ from tests.support.edits import (
 )
 from tests.support.messages import Body, a_message, fields, problem, sent, timeline
 from tests.support.stack import Stack
-
-
-@pytest.fixture
-async def clients(stack: Stack) -> AsyncIterator[Clients]:
-    """The services themselves."""
-    async with connected(stack.settings()) as opened:
-        yield opened
 
 
 async def test_an_edit_is_an_event_of_its_own_and_knowledge_follows(gateway: httpx.AsyncClient):

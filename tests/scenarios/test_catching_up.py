@@ -1,23 +1,15 @@
 """What a flow could not finish is finished later, once, and only as far as it is still wanted."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from gateway.clients import Clients, connected
+from gateway.clients import Clients
 from svckit import ids
 from tests.support.messages import Body, a_message, eventually, sent, timeline
 from tests.support.stack import Stack
-
-
-@pytest.fixture
-async def clients(stack: Stack) -> AsyncIterator[Clients]:
-    """The services themselves."""
-    async with connected(stack.settings()) as opened:
-        yield opened
 
 
 async def knows(clients: Clients, answers: list[Any]) -> bool:

@@ -1,12 +1,10 @@
 """What an edit or a deletion could not finish is finished later, in the order of the log."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
-import pytest
 
-from gateway.clients import Clients, connected
+from gateway.clients import Clients
 from gateway.flows.versions import deletion_event
 from gateway.models.messages import MessageDeletion
 from kith.event.v1 import event_service_pb2
@@ -25,13 +23,6 @@ from tests.support.edits import (
 )
 from tests.support.messages import a_message, eventually, sent, timeline
 from tests.support.stack import Stack
-
-
-@pytest.fixture
-async def clients(stack: Stack) -> AsyncIterator[Clients]:
-    """The services themselves."""
-    async with connected(stack.settings()) as opened:
-        yield opened
 
 
 async def test_an_edit_does_not_wait_for_knowledge(

@@ -1,23 +1,15 @@
 """Of several gateways one catches up, and another one goes on when it is gone."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.clients import Clients, connected
+from gateway.clients import Clients
 from gateway.flows.catch_up import CURSOR
 from svckit import errors, ids
 from tests.support.cluster import Database, administrator
 from tests.support.messages import a_message, eventually, sent
 from tests.support.stack import Stack
-
-
-@pytest.fixture
-async def clients(stack: Stack) -> AsyncIterator[Clients]:
-    """The services themselves."""
-    async with connected(stack.settings()) as opened:
-        yield opened
 
 
 async def holder(database: Database) -> tuple[str | None, int]:
