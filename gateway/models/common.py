@@ -1,10 +1,10 @@
 """What several kinds of requests have in common."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.values import Word, wrong
+from gateway.values import Token, Word, wrong
 from svckit import ids
 
 ADA = "0192d3a4-7c1e-7b52-9f10-5a0c6d1e2f30"
@@ -12,6 +12,16 @@ ADA = "0192d3a4-7c1e-7b52-9f10-5a0c6d1e2f30"
 Purposes = dict[Word, Literal["granted", "denied", "unset"]]
 
 MOST_PURPOSES = 64
+
+# Of writes that a search waits for: one, or a list.
+IndexTokens = Annotated[
+    list[Token],
+    BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
+    Field(
+        max_length=100,
+        json_schema_extra={"anyOf": [{"type": "string"}, {"items": {"type": "string"}}]},
+    ),
+]
 
 
 def body(*examples: dict[str, Any]) -> ConfigDict:

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from gateway.models.common import ADA, body, ensure_platform
-from gateway.values import PlatformId, SearchText, SessionId, Token, Uuid, Word, wrong
+from gateway.models.common import ADA, IndexTokens, body, ensure_platform
+from gateway.values import PlatformId, SearchText, SessionId, Uuid, Word, wrong
 
 MOST_TOKENS = 200_000
 
@@ -42,14 +42,9 @@ class ContextRequest(BaseModel):
     render: Literal["none", "markdown"] = Field(
         default="none", description="Whether `text` holds it all, ready for a prompt."
     )
-    at_least: Annotated[
-        list[Token],
-        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
-        Field(max_length=100),
-    ] = Field(
+    at_least: IndexTokens = Field(
         default_factory=list,
         description="Index tokens of writes that must be searched, one or a list.",
-        json_schema_extra={"anyOf": [{"type": "string"}, {"items": {"type": "string"}}]},
     )
 
     @model_validator(mode="after")

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from gateway.models.common import QUERY, Page, body
+from gateway.models.common import QUERY, IndexTokens, Page, body
 from gateway.values import (
     Category,
     MemoryKey,
@@ -12,7 +12,6 @@ from gateway.values import (
     Metadata,
     Moment,
     SearchText,
-    Token,
     Uuid,
     wrong,
 )
@@ -103,12 +102,7 @@ class MemorySearch(BaseModel):
     )
     exclude_shadowed: bool = False
     limit: int = Field(default=10, ge=1, le=100)
-    at_least: Annotated[
-        list[Token],
-        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
-        Field(max_length=100),
-    ] = Field(
+    at_least: IndexTokens = Field(
         default_factory=list,
         description="Index tokens of writes that must be searched, one or a list.",
-        json_schema_extra={"anyOf": [{"type": "string"}, {"items": {"type": "string"}}]},
     )

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from gateway.models.common import ADA, body, ensure_platform
-from gateway.values import Conditions, Moment, SearchText, SessionId, Token, Uuid, Word
+from gateway.models.common import ADA, IndexTokens, body, ensure_platform
+from gateway.values import Conditions, Moment, SearchText, SessionId, Uuid, Word
 
 
 class Search(BaseModel):
@@ -51,15 +51,10 @@ class Search(BaseModel):
         description="How many items on either side of each hit in its session come along.",
     )  # fmt: skip
     rerank: bool = Field(default=False, description="In the order of the configured reranker.")
-    at_least: Annotated[
-        list[Token],
-        BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
-        Field(max_length=100),
-    ] = Field(
+    at_least: IndexTokens = Field(
         default_factory=list,
         description="Index tokens of writes that must be searched, one or a list: the search "
         "waits for them, and says which are still pending.",
-        json_schema_extra={"anyOf": [{"type": "string"}, {"items": {"type": "string"}}]},
     )
 
     @model_validator(mode="after")
