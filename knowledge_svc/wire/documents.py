@@ -1,15 +1,14 @@
 """Documents: the contract's messages to the domain, checked on the way, and back."""
 
 import re
-import uuid
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from kith.knowledge.v1 import document_pb2
 from kith.knowledge.v1 import document_service_pb2 as pb
 from knowledge_svc.domain.documents import Document, DocumentPlace, NewDocument, Selection, State
 from knowledge_svc.domain.items import Filter
+from knowledge_svc.wire.places import moment_and_id
 from svckit import fields, pages, structs
 from svckit.errors import InvalidRequest
 
@@ -97,16 +96,8 @@ def to_query(
 
 def to_place(page_token: str, query: Mapping[str, Any]) -> DocumentPlace | None:
     """Where the page before ended; None at the start."""
-    place = pages.place(page_token, query)
-    if place is None:
-        return None
-    try:
-        created_at, document_id = place
-        return DocumentPlace(
-            datetime.fromisoformat(created_at).isoformat(), str(uuid.UUID(document_id))
-        )
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidRequest("page_token", "is malformed") from None
+    place = moment_and_id(page_token, query)
+    return DocumentPlace(*place) if place else None
 
 
 def page_token(last: Document, query: Mapping[str, Any]) -> str:

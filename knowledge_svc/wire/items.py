@@ -4,7 +4,6 @@ import base64
 import binascii
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
@@ -18,6 +17,7 @@ from knowledge_svc.domain.items import (
     Stored,
     Write,
 )
+from knowledge_svc.wire.places import moment_and_id
 from svckit import fields, ids, pages, structs
 from svckit.errors import InvalidRequest
 
@@ -113,14 +113,8 @@ def to_query(request: pb.ListKnowledgeRequest, chosen: Filter) -> Mapping[str, A
 
 def to_place(page_token: str, query: Mapping[str, Any]) -> Place | None:
     """Where the page before ended; None at the start."""
-    place = pages.place(page_token, query)
-    if place is None:
-        return None
-    try:
-        occurred_at, knowledge_id = place
-        return Place(datetime.fromisoformat(occurred_at).isoformat(), str(uuid.UUID(knowledge_id)))
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidRequest("page_token", "is malformed") from None
+    place = moment_and_id(page_token, query)
+    return Place(*place) if place else None
 
 
 def page_token(last: Item, query: Mapping[str, Any]) -> str:

@@ -1,12 +1,11 @@
 """IndexService's messages about what waits and what was given up."""
 
-import uuid
 from collections.abc import Sequence
-from datetime import datetime
 
 from kith.knowledge.v1 import index_service_pb2 as pb
 from knowledge_svc.domain.items import Backlog
 from knowledge_svc.domain.letters import DeadLetter, LetterPlace, Letters
+from knowledge_svc.wire.places import moment_and_id
 from svckit import fields, pages
 from svckit.errors import InvalidRequest
 
@@ -15,16 +14,8 @@ _MOST_IDS = 1_000
 
 def to_place(page_token: str, namespaces: list[str]) -> LetterPlace | None:
     """Where the page before ended; None at the start."""
-    place = pages.place(page_token, "dead letters", namespaces)
-    if place is None:
-        return None
-    try:
-        failed_at, knowledge_id = place
-        return LetterPlace(
-            datetime.fromisoformat(failed_at).isoformat(), str(uuid.UUID(knowledge_id))
-        )
-    except (ValueError, TypeError, AttributeError):
-        raise InvalidRequest("page_token", "is malformed") from None
+    place = moment_and_id(page_token, "dead letters", namespaces)
+    return LetterPlace(*place) if place else None
 
 
 def to_ids(request: pb.ReplayDeadLettersRequest) -> list[str] | None:
