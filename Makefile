@@ -4,6 +4,8 @@ BIN := .venv/bin
 PROTOS := $(shell find protos -name '*.proto')
 SERVICE_PROTOS := $(filter %_service.proto,$(PROTOS))
 PACKAGES := svckit identity_svc event_svc knowledge_svc gateway kithctl
+# One more than there are cores: tests wait for their databases and services half of the time.
+WORKERS = $$($(BIN)/python -c 'import os; print(min(os.cpu_count() + 1, 8))')
 # Outside a terminal nobody wants progress bars of pip.
 PIP := $(BIN)/pip --disable-pip-version-check -q
 
@@ -29,7 +31,7 @@ demo: .venv/.stamp ## Import a conversation into the running stack, show a timel
 	@$(BIN)/kith demo
 
 test: .venv/.stamp ## Run the tests; ARGS="-k streams" to choose
-	@$(BIN)/pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 system: .venv/.stamp ## Run the tests that start, kill and restart real processes
 	@$(BIN)/pytest -m system $(ARGS)

@@ -96,6 +96,9 @@ class Nearness:
         else:
             asked = min(self._asked * _OVERFETCH or question.nearest, MOST_MATCHES)
             matches = await self._nearest(asked, self._ids)
+            if not self._asked and len(matches) == question.nearest_of_many:
+                # There may be more, as far as one can tell.
+                asked = question.nearest_of_many
             self._asked = asked
             self.are_all = asked == MOST_MATCHES and narrow == question.filter
         self._is_complete = len(matches) < asked
@@ -129,8 +132,9 @@ class Nearness:
             assert self._embedded is not None
             space, vector = self._embedded.space, self._embedded.vector
             near = await index.nearest_items(
-                space, vector, limit=limit, chosen=question.filter, with_items=with_items, ids=ids
-            )
+                space, vector, limit=limit, limit_of_many=question.nearest_of_many,
+                chosen=question.filter, with_items=with_items, ids=ids,
+            )  # fmt: skip
             if near.serving in (None, space):
                 if near.items is not None:
                     self.items = {item.knowledge_id: item for item in near.items}

@@ -187,7 +187,7 @@ def _rows(passages: Sequence[Passage], vocabulary: Vocabulary) -> dict[int, Row]
     rows, start = {}, 0
     for passage in passages:
         end = start + len(passage.terms)
-        bare = Passage(**{**vars(passage), "terms": (), "counts": ()})
+        bare = passage._replace(terms=(), counts=())
         rows[passage.revision] = Row(bare, terms[start:end], counts[start:end])
         start = end
     return rows

@@ -27,13 +27,27 @@ Numbers = NDArray[numpy.int32]
 Matrix = NDArray[numpy.float32]
 
 
+class _Numbers(dict[str, int]):
+    """The number of each term; whoever asks for that of a new one gives it the next."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def __missing__(self, term: str) -> int:
+        number = self[term] = len(self._names)
+        self._names.append(term)
+        return number
+
+
 class Vocabulary:
     """Gives each term a number, for good, and learns its vector when that is first needed."""
 
     def __init__(self, vectors: WordVectors) -> None:
         self._vectors = vectors
-        self._numbers: dict[str, int] = {}
         self._names: list[str] = []
+        self._numbers = _Numbers(self._names)
+        self._is_meaningful = numpy.zeros(0, bool)
         self._matrix: Matrix = numpy.zeros((0, 0), numpy.float32)
         self._is_learned = numpy.zeros(0, bool)
 
@@ -42,14 +56,7 @@ class Vocabulary:
 
     def numbers(self, terms: Sequence[str]) -> Numbers:
         """The number of each term; new ones are taken in."""
-        return numpy.array([self._number(term) for term in terms], numpy.int32)
-
-    def _number(self, term: str) -> int:
-        number = self._numbers.get(term)
-        if number is None:
-            number = self._numbers[term] = len(self._names)
-            self._names.append(term)
-        return number
+        return numpy.fromiter(map(self._numbers.__getitem__, terms), numpy.int32, len(terms))
 
     def name(self, number: int) -> str:
         """The term of a number."""
@@ -57,8 +64,11 @@ class Vocabulary:
 
     def meaningful(self, numbers: Numbers) -> NDArray[numpy.bool_]:
         """Which of the terms mean something by themselves."""
-        names = [self._names[number] for number in numbers.tolist()]
-        return numpy.array([len(n) >= SHORTEST and not is_common(n) for n in names], bool)
+        names = self._names[len(self._is_meaningful) :]
+        if names:
+            new = [len(name) >= SHORTEST and not is_common(name) for name in names]
+            self._is_meaningful = numpy.append(self._is_meaningful, new)
+        return self._is_meaningful[numbers]
 
     async def matrix(self, numbers: Numbers) -> Matrix:
         """A row for each of the terms, of length 1, or of zeros where it has no vector."""

@@ -7,6 +7,8 @@ both roads; the result is always JSON.
 
 import asyncio
 import contextlib
+import functools
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -199,6 +201,14 @@ async def _speak_json(connection: Any) -> None:
         )
 
 
+@functools.cache
+def _trusted() -> ssl.SSLContext:
+    """The authorities that are trusted; reading them takes longer than a call."""
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
 @asynccontextmanager
 async def open_rest(url: str, key: str) -> AsyncIterator["AsyncClient"]:
     """A Supabase client with one connection pool of its own."""
@@ -207,6 +217,7 @@ async def open_rest(url: str, key: str) -> AsyncIterator["AsyncClient"]:
 
     async with httpx.AsyncClient(
         timeout=httpx.Timeout(CALL_SECONDS, connect=CONNECT_SECONDS),
+        verify=_trusted(),
         limits=httpx.Limits(max_connections=50, max_keepalive_connections=20),
     ) as http:
         yield await create_async_client(url, key, AsyncClientOptions(httpx_client=http))

@@ -1,7 +1,10 @@
 """Searching over the SQL functions of schema `knowledge`."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
+
+import orjson
 
 from knowledge_svc.domain.items import Filter, Item
 from knowledge_svc.domain.searching import Few, Many, Neighbour, Passage
@@ -60,14 +63,16 @@ class SqlSearchStore:
         return sorted(neighbours, key=lambda one: (one.hit_id, one.distance))
 
 
-def _passages(columns: Sequence[Sequence[Any]]) -> list[Passage]:
+def _passages(columns: Sequence[Any]) -> list[Passage]:
+    """Passages of columns; the terms of all items come in one text, and so do their counts."""
     if not columns:
         return []
-    *scalars, terms, counts = columns
-    split_counts = ([int(count) for count in _split(joined)] for joined in counts)
-    rows = zip(*scalars, map(_split, terms), split_counts, strict=True)
-    return [Passage(*row) for row in rows]
-
-
-def _split(joined: str) -> list[str]:
-    return joined.split(" ") if joined else []
+    *scalars, sizes, joined_terms, joined_counts = columns
+    terms = joined_terms.split(" ") if joined_terms else []
+    counts = orjson.loads(f"[{joined_counts or ''}]")
+    ends = [*itertools.accumulate(sizes)]
+    bounds = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+    return [
+        Passage(*row, terms[bound], counts[bound])
+        for *row, bound in zip(*scalars, bounds, strict=True)
+    ]

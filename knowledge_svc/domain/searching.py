@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from knowledge_svc.domain.items import Filter, Item, Write
 from svckit.errors import Unavailable
@@ -29,6 +30,8 @@ class Mode(Enum):
 _LEAST_CANDIDATES = 60
 # With fewer of the nearest vectors, much of what neighbours could lend stays unknown.
 _LEAST_NEAREST = 200
+# Among very many that is little all the same, and each of them takes time to find.
+_LEAST_NEAREST_OF_MANY = 80
 # So many hits a reranker reads, at least.
 _LEAST_RERANKED = 50
 
@@ -61,13 +64,18 @@ class Question:
         return max(self.candidates, _LEAST_NEAREST) if self.mode is Mode.HYBRID else self.depth
 
     @property
+    def nearest_of_many(self) -> int:
+        """The same where there are so many vectors that they are not compared one by one."""
+        least = _LEAST_NEAREST_OF_MANY
+        return max(self.candidates, least) if self.mode is Mode.HYBRID else self.depth
+
+    @property
     def depth(self) -> int:
         """How many hits are wanted before they are reranked and cut to a page."""
         return max(self.limit, _LEAST_RERANKED) if self.rerank else self.limit
 
 
-@dataclass(frozen=True)
-class Passage:
+class Passage(NamedTuple):
     """What ranking knows of an item, as of one write of it; `said_at` is seconds since 1970."""
 
     revision: int

@@ -14,7 +14,7 @@ DROP FUNCTION knowledge.word_occurrences(text[], knowledge.item_filter, boolean)
 
 -- What ranking has to know of the items, column by column, each in the same order: revision,
 -- knowledge_id, session_id, namespace, group_id, subject_id, seconds since 1970, position, is a
--- question, words in all, terms, counts. Terms and counts of an item are texts with spaces between.
+-- question, words in all, how many terms; then all terms of all items in one text, and all counts.
 -- (Building JSON value by value, item by item, takes several times as long as reading the items.)
 CREATE FUNCTION knowledge.passages(ids uuid[]) RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -29,8 +29,10 @@ BEGIN
             to_jsonb(array_agg(extract(epoch FROM i.occurred_at)::float8)),
             to_jsonb(array_agg(coalesce(i.source_position, 0))),
             to_jsonb(array_agg(right(rtrim(i.content), 1) = ANY ('{?,？,؟}'))),
-            to_jsonb(array_agg(i.term_total)), to_jsonb(array_agg(array_to_string(i.terms, ' '))),
-            to_jsonb(array_agg(array_to_string(i.term_counts, ' ')))) END
+            to_jsonb(array_agg(i.term_total)), to_jsonb(array_agg(cardinality(i.terms))),
+            to_jsonb(string_agg(array_to_string(i.terms, ' '), ' ') FILTER (WHERE i.terms <> '{}')),
+            to_jsonb(string_agg(array_to_string(i.term_counts, ','), ',')
+                     FILTER (WHERE i.terms <> '{}'))) END
         FROM unnest(passages.ids) u (knowledge_id)
         JOIN knowledge.knowledge_items i USING (knowledge_id));
 END $$;

@@ -181,10 +181,12 @@ END $$;
 
 -- The nearest by cosine, [[knowledge_id, similarity]], best first, among those that `narrow`
 -- leaves (the keys of an item filter that a vector has). Up to 10,000 vectors are compared one
--- by one; more are found through the HNSW index, and one by one if that falls short. The query is
--- an array of numbers, or quicker a text with one in it.
-CREATE OR REPLACE FUNCTION knowledge.nearest_vectors(
-    space text, query jsonb, most integer, narrow jsonb, ids text[] DEFAULT NULL
+-- by one; more are found through the HNSW index, `most_of_many` at most, and one by one if that
+-- falls short. The query is an array of numbers, or quicker a text with one in it.
+DROP FUNCTION knowledge.nearest_vectors(text, jsonb, integer, jsonb, text[]);
+CREATE FUNCTION knowledge.nearest_vectors(
+    space text, query jsonb, most integer, narrow jsonb, ids text[] DEFAULT NULL,
+    most_of_many integer DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = 'extensions' AS $$
 DECLARE
@@ -204,6 +206,7 @@ DECLARE
     source text := format('knowledge.%I v WHERE %s', name, conditions);
     collected text := 'SELECT coalesce(jsonb_agg(jsonb_build_array(m.knowledge_id, m.similarity)),'
         ' ''[]'') FROM (%s) m';
+    by_index integer := least(most, most_of_many);
     vectors float8;
     found jsonb;
 BEGIN
@@ -222,12 +225,12 @@ BEGIN
         IF vectors > 10000 THEN
             PERFORM set_config('hnsw.iterative_scan', 'relaxed_order', true),
                     set_config('hnsw.max_scan_tuples', '50000', true),
-                    set_config('hnsw.ef_search', least(greatest(most, 200), 1000)::text, true);
+                    set_config('hnsw.ef_search', least(greatest(by_index, 200), 1000)::text, true);
             EXECUTE format(collected,
                 'SELECT n.* FROM (SELECT v.knowledge_id, 1 - (v.embedding <=> $2) AS similarity '
                 'FROM ' || source || ' ORDER BY v.embedding <=> $2 LIMIT $3) n ORDER BY 2 DESC, 1')
-            INTO found USING chosen, point, most, wanted;
-            IF jsonb_array_length(found) = most THEN
+            INTO found USING chosen, point, by_index, wanted;
+            IF jsonb_array_length(found) = by_index THEN
                 RETURN found;
             END IF;
         END IF;

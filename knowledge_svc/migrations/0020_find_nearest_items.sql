@@ -5,7 +5,8 @@
 -- a filter. `narrow` is the part of the filter that vectors tell. Where another space serves, only
 -- its name is answered: vectors of two models cannot be compared.
 CREATE FUNCTION knowledge.nearest_items(
-    space text, query jsonb, most integer, narrow jsonb, filter jsonb, ids text[] DEFAULT NULL
+    space text, query jsonb, most integer, narrow jsonb, filter jsonb, ids text[] DEFAULT NULL,
+    most_of_many integer DEFAULT NULL
 ) RETURNS jsonb
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
@@ -18,7 +19,7 @@ BEGIN
     END IF;
     matches := knowledge.nearest_vectors(
         nearest_items.space, nearest_items.query, nearest_items.most, nearest_items.narrow,
-        nearest_items.ids);
+        nearest_items.ids, nearest_items.most_of_many);
     IF nearest_items.filter IS NOT NULL THEN
         items := knowledge.read_items(
             ARRAY(SELECT m ->> 0 FROM jsonb_array_elements(matches) m), nearest_items.filter);

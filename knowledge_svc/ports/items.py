@@ -237,11 +237,16 @@ class ItemIndex(Protocol):
         query: Sequence[float],
         *,
         limit: int,
+        limit_of_many: int,
         chosen: Filter,
         with_items: bool,
         ids: Sequence[str] | None = None,
     ) -> Near:
-        """As `VectorIndex.nearest`, narrowed by what it can of the filter, if the space serves."""
+        """As `VectorIndex.nearest`, narrowed by what it can of the filter, if the space serves.
+
+        Among so many vectors that they are not compared one by one each of the nearest takes
+        time to find: there `limit_of_many` is the limit.
+        """
         ...
 
 

@@ -3,29 +3,21 @@
 The gateway here has no services at all, so whatever were to pass would be a 503.
 """
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
-from gateway.app import open_gateway
-from gateway.settings import Settings
 from gateway.values import TEXT_BYTES
+from tests.support.lonely import lonely
 from tests.support.messages import a_message, fields, problem
-from tests.support.stack import client_of
 
-NOBODY = "127.0.0.1:1"
 PERSON = "0192d3a4-7c1e-7b52-9f10-5a0c6d1e2f30"
 
 
-@pytest.fixture
-async def lonely() -> AsyncIterator[httpx.AsyncClient]:
-    settings = Settings(
-        identity_address=NOBODY, event_address=NOBODY, knowledge_address=NOBODY, catch_up=False
-    )
-    async with open_gateway(settings) as gateway, client_of(gateway) as client:
-        yield client
+__all__ = ["lonely"]
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 async def post(client: httpx.AsyncClient, path: str, content: bytes) -> httpx.Response:

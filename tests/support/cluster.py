@@ -56,6 +56,8 @@ class Cluster:
         self.postgres = postgres
         self._loop = loop
         self._numbers = itertools.count(1)
+        self._next: asyncio.Task[str] | None = None
+        self._going_on: set[asyncio.Task[Any]] = set()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the cluster's loop, from outside of it."""
@@ -63,13 +65,41 @@ class Cluster:
 
     @contextmanager
     def database(self, template: str = TEMPLATE) -> Iterator[Database]:
-        """A database of one's own, dropped afterwards whoever is still connected."""
-        name = f"test_{next(self._numbers)}"
-        self.run(self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
+        """A database of one's own, dropped some time later whoever is still connected."""
+        name = self.run(self._taken(template))
         try:
             yield Database(self.postgres, name)
         finally:
-            self.run(self._execute(f"DROP DATABASE {name} WITH (FORCE)"))
+            # Postgres pauses until the last connection is gone; nobody has to wait for that.
+            self._spawn(self._execute(f"DROP DATABASE {name} WITH (FORCE)"))
+
+    async def settle(self) -> None:
+        """Return when nothing is being made or dropped any more; raises what went wrong."""
+        while self._going_on:
+            await asyncio.gather(*self._going_on)
+
+    async def _taken(self, template: str) -> str:
+        """A copy of a template; of the usual one the next is made while a test uses this one."""
+        if template != TEMPLATE:
+            return await self._copied(template)
+        made, self._next = self._next, None
+        name = await (made or self._copied(template))
+        self._next = self._spawned(self._copied(template))
+        return name
+
+    async def _copied(self, template: str) -> str:
+        name = f"test_{next(self._numbers)}"
+        await self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        return name
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        self._loop.call_soon_threadsafe(self._spawned, work)
+
+    def _spawned(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = self._loop.create_task(work)
+        self._going_on.add(task)
+        task.add_done_callback(self._going_on.discard)
+        return task
 
     async def make_template(self) -> None:
         """Migrate the database that all the others are copied from."""
@@ -111,6 +141,7 @@ def running_cluster() -> Iterator[Cluster]:
         try:
             cluster.run(cluster.make_template())
             yield cluster
+            cluster.run(cluster.settle())
         finally:
             cluster.run(postgres.__aexit__(None, None, None))
             loop.call_soon_threadsafe(loop.stop)

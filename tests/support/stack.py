@@ -23,12 +23,15 @@ from knowledge_svc.backends import Backends
 from svckit import serve
 from svckit.addresses import Bind
 from svckit.stores import Store
+from tests.support import quick_routes
 from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
 from tests.support.extractor import SentenceExtractor
 from tests.support.http import serving
 from tests.support.knowledge import QUICK_CARE
 from tests.support.services import channel_to, store_of
+
+quick_routes.keep()
 
 # Loaded once; it has no state.
 EMBEDDER = WordLlamaEmbedder()
