@@ -1,8 +1,8 @@
 """What ranking knows of the items that a search looks at, as numbers, kept between searches."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy
 import orjson
@@ -23,13 +23,16 @@ Floats = NDArray[numpy.float64]
 Places = NDArray[numpy.int64]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A passage with its terms as numbers."""
 
     passage: Passage
     terms: Numbers
     counts: Matrix
+
+    def bare(self) -> "Row":
+        """To be kept for long: without the terms as words."""
+        return self._replace(passage=self.passage._replace(terms=(), counts=()))
 
 
 class Scope:
@@ -159,7 +162,7 @@ class Scopes:
         missing = [revision for revision in found.revisions if revision not in rows]
         new = await self._store.passages(chosen, missing) if missing else []
         rows = {one: rows[one] for one in found.revisions if one in rows}
-        rows |= _rows(new, vocabulary)
+        rows |= {revision: row.bare() for revision, row in _rows(new, vocabulary).items()}
         scope = Scope(rows, vocabulary)
         if vocabulary is self._vocabulary:
             self._kept[key] = scope
@@ -187,7 +190,6 @@ def _rows(passages: Sequence[Passage], vocabulary: Vocabulary) -> dict[int, Row]
     rows, start = {}, 0
     for passage in passages:
         end = start + len(passage.terms)
-        bare = passage._replace(terms=(), counts=())
-        rows[passage.revision] = Row(bare, terms[start:end], counts[start:end])
+        rows[passage.revision] = Row(passage, terms[start:end], counts[start:end])
         start = end
     return rows

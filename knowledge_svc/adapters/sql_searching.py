@@ -73,6 +73,6 @@ def _passages(columns: Sequence[Any]) -> list[Passage]:
     ends = [*itertools.accumulate(sizes)]
     bounds = [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
     return [
-        Passage(*row, terms[bound], counts[bound])
+        Passage._make([*row, terms[bound], counts[bound]])
         for *row, bound in zip(*scalars, bounds, strict=True)
     ]

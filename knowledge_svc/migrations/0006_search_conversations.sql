@@ -71,8 +71,8 @@ BEGIN
 END $$;
 
 -- Among many items numbers come from the planner's statistics where counting would take long: of
--- each word at most 1,000 items are looked up, the rarest words choose the candidates, and all
--- words rank them: {"items", "average", "holding": {term: items with it}, "hits": [[id, score]]}.
+-- each word some hundred items are looked up, the rarest words choose the candidates, and all words
+-- rank them: {"items", "average", "holding": {term: items with it}, "hits": [[id, score]]}.
 CREATE FUNCTION knowledge.find_in_many(chosen knowledge.item_filter, words text[], most integer)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -84,6 +84,7 @@ DECLARE
         FROM (SELECT i.term_total FROM knowledge.knowledge_items i
               WHERE knowledge.fits(i, find_in_many.chosen) LIMIT 500) s);
     items float8 := greatest(3001, knowledge.estimated_items(chosen, NULL));
+    enough integer := greatest(500, 4 * most);
     holding jsonb;
     weights jsonb;
     candidates uuid[];
@@ -93,21 +94,21 @@ BEGIN
         SELECT w.term, ARRAY(
                    SELECT i.knowledge_id FROM knowledge.knowledge_items i
                    WHERE knowledge.fits(i, find_in_many.chosen) AND i.terms @> ARRAY[w.term]
-                   LIMIT 1000) AS ids
+                   LIMIT enough) AS ids
         FROM unnest(find_in_many.words) w (term)
     ), frequency AS MATERIALIZED (
-        SELECT o.*, CASE WHEN cardinality(o.ids) < 1000 THEN cardinality(o.ids)
-                         ELSE greatest(1000, knowledge.estimated_items(chosen, o.term))
+        SELECT o.*, CASE WHEN cardinality(o.ids) < enough THEN cardinality(o.ids)
+                         ELSE greatest(enough, knowledge.estimated_items(chosen, o.term))
                     END AS holding
         FROM occurrence o WHERE cardinality(o.ids) > 0
     ), candidate AS (
         SELECT unnest(f.ids) AS knowledge_id FROM frequency f ORDER BY f.holding, f.term
-        LIMIT greatest(500, 4 * find_in_many.most)
+        LIMIT enough
     )
     SELECT (SELECT jsonb_object_agg(f.term, f.holding) FROM frequency f),
            (SELECT jsonb_object_agg(f.term, knowledge.idf(items, f.holding)) FROM frequency f),
            ARRAY(SELECT DISTINCT c.knowledge_id FROM candidate c),
-           ARRAY(SELECT f.term FROM frequency f WHERE cardinality(f.ids) >= 1000)
+           ARRAY(SELECT f.term FROM frequency f WHERE cardinality(f.ids) >= enough)
     INTO holding, weights, candidates, common;
 
     IF cardinality(common) > 1 THEN
@@ -137,7 +138,7 @@ DECLARE
     revisions bigint[];
 BEGIN
     -- Where it is plain that they are many, nobody counts them.
-    IF stored < 30000 OR knowledge.estimated_items(chosen, NULL) < 30000 THEN
+    IF stored < 12000 OR knowledge.estimated_items(chosen, NULL) < 12000 THEN
         revisions := ARRAY(
             SELECT i.revision FROM knowledge.knowledge_items i
             WHERE knowledge.fits(i, chosen) LIMIT 3001);
