@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from knowledge_svc import metrics
@@ -217,11 +217,15 @@ def _place_of(chunk: Chunk) -> dict[str, Any]:
 
 
 def _moment(text: str | None) -> str | None:
-    """What a transcript says of its times, as far as it is a moment on earth."""
+    """What a transcript says of its times, in UTC, as far as it is a moment on earth.
+
+    One that UTC has in the year 0 or 10000 could be stored, and never be read again.
+    """
     if text is None:
         return None
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        utc = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return None
-    return moment.isoformat() if moment.tzinfo is not None else f"{moment.isoformat()}+00:00"
+    return utc.isoformat()

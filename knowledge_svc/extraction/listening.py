@@ -17,6 +17,8 @@ _MOST_DETAIL_CHARACTERS = 200
 _MOST_TITLE_CHARACTERS = 200
 # As many as there are lines in a chunk.
 _MOST_SPEAKERS = 500
+# More than any file has of pages or characters, and no more than an answer can tell.
+_MOST_PLACE = 2**31 - 1
 
 _chunk = TypeAdapter(Chunk)
 _outline = TypeAdapter(Outline)
@@ -56,7 +58,8 @@ class Listener:
         _expect(chunk.number == self.chunks < self._most_chunks, "chunks are out of order")
         _expect(0 < len(chunk.content.encode()) <= _MOST_CONTENT_BYTES, "a chunk is too large")
         _expect(0 <= chunk.start == chunk.end - len(chunk.content), "a place is wrong")
-        _expect(chunk.page is None or chunk.page > 0, "a page is wrong")
+        _expect(chunk.end <= _MOST_PLACE, "a place is wrong")
+        _expect(chunk.page is None or 0 < chunk.page <= _MOST_PLACE, "a page is wrong")
         _expect(len(chunk.speakers) <= _MOST_SPEAKERS, "there are too many speakers")
         _expect(_is_clean(chunk.content, *chunk.speakers), "a text is unreadable")
         _expect(chunk.said_at is None or _is_moment(chunk.said_at), "a time is wrong")

@@ -71,6 +71,17 @@ async def test_a_transcript_is_dated_by_what_is_said_in_it(service: DocumentClie
     assert len(await service.found("never")) == 1
 
 
+@pytest.mark.parametrize("said_at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_transcript_of_a_time_that_no_calendar_has_is_read_all_the_same(
+    service: DocumentClient, said_at: str
+):
+    document = await service.read(f"@{said_at} Ada I moved to Lisbon.")
+
+    [hit] = (await service.search("Lisbon")).hits
+    assert hit.item.occurred_at == document.occurred_at
+    assert [*(await service.knowledge.ListKnowledge(items_pb.ListKnowledgeRequest())).items]
+
+
 async def test_a_file_that_cannot_be_read_says_why_and_is_kept(
     service: DocumentClient, database: Database
 ):

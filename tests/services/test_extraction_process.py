@@ -219,6 +219,8 @@ print(path.stat().st_size, outline.characters, outline.chunks, peak() - before)
         b'C{"number": 0, "content": "\\ud800", "start": 0, "end": 1}',
         b'C{"number": 0, "content": "a", "start": -1, "end": 0}',
         b'C{"number": 0, "content": "a", "start": 0, "end": 1, "page": 0}',
+        b'C{"number": 0, "content": "a", "start": 0, "end": 1, "page": 2147483648}',
+        b'C{"number": 0, "content": "a", "start": 9223372036854775807, "end": 9223372036854775808}',
         b'C{"number": 0, "content": "a", "start": 0, "end": 1, "said_at": "noon"}',
         b'C{"number": 1, "content": "a", "start": 0, "end": 1}',
         b'C{"number": 0, "content": "%s", "start": 0, "end": 9000}' % (b"x" * 9_000),
