@@ -6,6 +6,7 @@ from typing import Any
 
 from kith.knowledge.v1 import document_pb2
 from kith.knowledge.v1 import document_service_pb2 as pb
+from knowledge_svc.domain import memories
 from knowledge_svc.domain.documents import Document, DocumentPlace, NewDocument, Selection, State
 from knowledge_svc.domain.items import Filter
 from knowledge_svc.wire.places import moment_and_id
@@ -40,7 +41,7 @@ def to_new_document(message: document_pb2.NewDocument) -> NewDocument:
         filename=_filename(message.filename),
         key=fields.text(message.key, f"{of}.key", most=KEY_BYTES, least=0),
         media_type=_media_type(message.media_type),
-        namespace=fields.word(message.namespace or "default", f"{of}.namespace"),
+        namespace=_namespace(message.namespace or "default"),
         metadata=fields.struct(message.metadata, f"{of}.metadata"),
         subject_id=fields.optional_uuid(message.subject_id, f"{of}.subject_id"),
         person_id=fields.optional_uuid(message.person_id, f"{of}.person_id"),
@@ -57,6 +58,16 @@ def _filename(value: str) -> str:
     if not name.strip():
         raise InvalidRequest("document.filename", "is required")
     return name
+
+
+def _namespace(value: str) -> str:
+    namespace = fields.word(value, "document.namespace")
+    if namespace == memories.NAMESPACE:
+        raise InvalidRequest("document.namespace", "is that of memories")
+    if namespace.startswith("."):
+        # Blob stores keep the file below it, and some names are no names of folders.
+        raise InvalidRequest("document.namespace", "must not begin with a dot")
+    return namespace
 
 
 def _media_type(value: str) -> str:

@@ -79,7 +79,7 @@ class NewDocument(_message.Message):
     media_type: _builtins.str
     """The media type that the caller claims; empty: told from bytes and name."""
     namespace: _builtins.str
-    """The shelf, as in NewKnowledge."""
+    """The shelf, as in NewKnowledge; not one that begins with a dot, nor that of memories."""
     subject_id: _builtins.str
     """Whose document it is: a link, or a person as addressed; empty for nobody's."""
     person_id: _builtins.str
