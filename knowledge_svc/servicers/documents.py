@@ -16,6 +16,7 @@ from knowledge_svc.spooling import Spool
 from knowledge_svc.uploads import Uploads
 from knowledge_svc.wire import documents as wire
 from knowledge_svc.wire import items
+from knowledge_svc.wire.sizes import fitting
 from svckit import fields, pages, rpc
 from svckit.errors import InvalidRequest
 
@@ -78,10 +79,11 @@ class Documents:
         before = wire.to_place(request.page_token, query)
 
         found = await self._store.page(chosen, selection, before=before, limit=limit + 1)
-        page, more = found[:limit], found[limit:]
+        documents = fitting(map(wire.from_document, found[:limit]))
+        more = len(documents) < len(found)
         return pb.ListDocumentsResponse(
-            documents=map(wire.from_document, page),
-            next_page_token=wire.page_token(page[-1], query) if more else "",
+            documents=documents,
+            next_page_token=wire.page_token(found[len(documents) - 1], query) if more else "",
         )
 
     async def DownloadDocument(

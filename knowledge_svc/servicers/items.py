@@ -8,6 +8,7 @@ from knowledge_svc.ports.items import ItemStore
 from knowledge_svc.search import Search
 from knowledge_svc.wire import changes, searching
 from knowledge_svc.wire import items as wire
+from knowledge_svc.wire.sizes import fitting
 from svckit import batches, fields, pages, rpc
 from svckit.calls import DEFAULT_SECONDS
 
@@ -49,11 +50,12 @@ class Items:
         query = wire.to_query(request, chosen)
         before = wire.to_place(request.page_token, query)
 
-        items = await self._items.page(chosen, before=before, limit=limit + 1)
-        page, more = items[:limit], items[limit:]
+        found = await self._items.page(chosen, before=before, limit=limit + 1)
+        items = fitting(map(wire.from_item, found[:limit]))
+        more = len(items) < len(found)
         return pb.ListKnowledgeResponse(
-            items=map(wire.from_item, page),
-            next_page_token=wire.page_token(page[-1], query) if more else "",
+            items=items,
+            next_page_token=wire.page_token(found[len(items) - 1], query) if more else "",
         )
 
     async def UpdateKnowledge(

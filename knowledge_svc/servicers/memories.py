@@ -10,6 +10,7 @@ from knowledge_svc.ports.memories import MemoryStore
 from knowledge_svc.recalling import Recalling
 from knowledge_svc.remembering import Remembering
 from knowledge_svc.wire import memories as wire
+from knowledge_svc.wire.sizes import fitting
 from svckit import batches, fields, pages, rpc
 from svckit.calls import DEFAULT_SECONDS
 
@@ -66,10 +67,11 @@ class Memories:
         after = wire.to_place(request.page_token, query)
 
         found = await self._memories.page(people, chosen, sorting, after=after, limit=limit + 1)
-        page, more = found[:limit], found[limit:]
+        memories = fitting(map(wire.from_memory, found[:limit]))
+        more = len(memories) < len(found)
         return pb.ListMemoriesResponse(
-            memories=map(wire.from_memory, page),
-            next_page_token=wire.page_token(page[-1], query) if more else "",
+            memories=memories,
+            next_page_token=wire.page_token(found[len(memories) - 1], query) if more else "",
         )
 
     async def ListMemoryVersions(
@@ -82,10 +84,11 @@ class Memories:
         before = wire.to_version(request.page_token, one)
 
         found = await self._memories.versions(one, before=before, limit=limit + 1)
-        page, more = found[:limit], found[limit:]
+        versions = fitting(map(wire.from_memory, found[:limit]))
+        more = len(versions) < len(found)
         return pb.ListMemoryVersionsResponse(
-            versions=map(wire.from_memory, page),
-            next_page_token=wire.version_token(page[-1]) if more else "",
+            versions=versions,
+            next_page_token=wire.version_token(found[len(versions) - 1]) if more else "",
         )
 
     async def SearchMemories(

@@ -11,6 +11,8 @@ from svckit.errors import InvalidRequest
 QUERY_BYTES = 8 << 10
 _MOST_HITS = 100
 _MOST_BESIDE = 10
+# What comes along with the hits is to leave room in a message of 16 MiB.
+_MOST_BYTES = 12 << 20
 
 _MODES = {
     pb.SEARCH_MODE_UNSPECIFIED: Mode.HYBRID,
@@ -60,9 +62,20 @@ def _expand(items: int) -> int:
 
 
 def from_found(found: Found) -> pb.SearchKnowledgeResponse:
-    """The answer to a search."""
+    """The answer to a search, with neighbours of the best hits only where all are too large."""
+    hits = [_from_hit(hit) for hit in found.hits]
+    left = _MOST_BYTES - sum(hit.ByteSize() for hit in hits)
+    for hit, shown in zip(found.hits, hits, strict=True):
+        beside = [
+            pb.Neighbour(item=from_item(other.item), distance=other.distance)
+            for other in hit.beside
+        ]
+        left -= sum(other.ByteSize() for other in beside)
+        if left < 0:
+            break
+        shown.beside.extend(beside)
     return pb.SearchKnowledgeResponse(
-        hits=map(_from_hit, found.hits),
+        hits=hits,
         pending_tokens=map(index_token, found.pending),
         degraded=found.is_degraded,
         reranked=found.is_reranked,
@@ -74,10 +87,6 @@ def _from_hit(hit: Hit) -> pb.SearchHit:
         item=from_item(hit.item),
         score=hit.scored.score,
         scores=_from_scored(hit.scored),
-        beside=[
-            pb.Neighbour(item=from_item(other.item), distance=other.distance)
-            for other in hit.beside
-        ],
     )
 
 

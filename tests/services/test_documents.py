@@ -181,7 +181,11 @@ async def test_a_link_that_is_over_is_refused(
     assert reason == "SIGNATURE_INVALID"
 
 
-async def test_documents_are_listed_newest_first_in_pages(service: DocumentClient):
+@pytest.mark.parametrize("most_bytes", [3 << 20, 1])
+async def test_documents_are_listed_newest_first_in_pages(
+    service: DocumentClient, monkeypatch: pytest.MonkeyPatch, most_bytes: int
+):
+    monkeypatch.setattr("knowledge_svc.wire.sizes._PAGE_BYTES", most_bytes)
     uploaded = [
         (await service.upload(f"Text {n}.", subject_id=ANN)).document.document_id for n in range(5)
     ]

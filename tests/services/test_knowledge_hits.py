@@ -89,6 +89,20 @@ async def test_no_item_is_twice_in_an_answer(knowledge):
     assert len(shown) == len(SAID)
 
 
+async def test_neighbours_that_are_too_large_for_an_answer_are_those_of_the_best_hits(
+    knowledge: Stub, monkeypatch: pytest.MonkeyPatch
+):
+    asked = {"query": "cello Friday", "mode": pb.SEARCH_MODE_KEYWORD, "expand": 1}
+    whole = await search(knowledge, **asked)
+    assert [len(hit.beside) for hit in whole.hits] == [1, 1]
+    monkeypatch.setattr("knowledge_svc.wire.searching._MOST_BYTES", whole.ByteSize() - 50)
+
+    answer = await search(knowledge, **asked)
+
+    assert [hit.item for hit in answer.hits] == [hit.item for hit in whole.hits]
+    assert [len(hit.beside) for hit in answer.hits] == [1, 0]
+
+
 async def test_hits_below_a_score_are_left_out(knowledge):
     everything = await search(knowledge, "the cello of a teacher")
     scores = [hit.score for hit in everything.hits]

@@ -298,6 +298,24 @@ async def test_lists_are_newest_first_and_paged(knowledge):
     assert len((await listed(knowledge)).items) == len(times)
 
 
+async def test_a_page_of_large_items_is_one_that_any_client_can_take(knowledge):
+    numbers = [0] * 8000
+    requests = [
+        a_request(f"{n} ".ljust(32 << 10, "."), metadata={"numbers": numbers}) for n in range(40)
+    ]
+    for start in range(0, len(requests), 10):
+        await batch(knowledge, *requests[start : start + 10])
+
+    seen, token = [], ""
+    while True:
+        page = await listed(knowledge, page_size=500, page_token=token)
+        seen += page.items
+        if not (token := page.next_page_token):
+            break
+
+    assert len({item.knowledge_id for item in seen}) == len(seen) == len(requests)
+
+
 async def test_a_page_token_belongs_to_its_query_and_a_scope_stands_for_the_subjects(knowledge):
     ann, link = ids.new(), ids.new()
     await batch(knowledge, *(a_request(f"{n}", subject_id=ann) for n in range(3)))

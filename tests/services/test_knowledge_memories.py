@@ -288,6 +288,34 @@ async def test_page_tokens_belong_to_a_query_or_to_its_scope(services):
         assert (await refusal(call))[2] == ["page_token"]
 
 
+async def test_a_page_of_large_memories_is_one_that_any_client_can_take(services):
+    large = {"numbers": [0] * 8000}
+    keys = [f"k{n:02}" for n in range(50)]
+    for key in keys:
+        await remembered(services, a_memory(key, metadata=large))
+    for n in range(50):
+        await remembered(services, a_memory(value=f"{n}", metadata=large))
+
+    listed = await _all_pages(
+        services.memories.ListMemories, pb.ListMemoriesRequest(person_ids=[ADA], page_size=500)
+    )
+    versions = await _all_pages(
+        services.memories.ListMemoryVersions,
+        pb.ListMemoryVersionsRequest(person_id=ADA, key="favourite_food", page_size=500),
+    )
+
+    assert [one.key for page in listed for one in page.memories] == ["favourite_food", *keys]
+    assert [one.version for page in versions for one in page.versions] == [*range(50, 0, -1)]
+
+
+async def _all_pages(method: Any, request: Any) -> list[Any]:
+    pages = [await method(request)]
+    while pages[-1].next_page_token:
+        request.page_token = pages[-1].next_page_token
+        pages.append(await method(request))
+    return pages
+
+
 async def test_items_of_memories_say_so_when_they_are_read(services):
     done = await remembered(services, a_memory(metadata={"mood": "calm"}, category="taste"))
     request = items_pb.GetKnowledgeRequest(knowledge_id=done.memories[0].knowledge_id)

@@ -145,7 +145,9 @@ class ListDocumentsRequest(_message.Message):
     state: _document_pb2.ExtractionState.ValueType
     """Only documents whose text is this far; unspecified means all."""
     page_size: _builtins.int
-    """At most this many; 0 means 50, more than 500 means 500."""
+    """At most this many, and fewer where they would be more than 3 MiB; 0 means 50, more than
+    500 means 500.
+    """
     page_token: _builtins.str
     """`next_page_token` of the page before. Other fields must not change."""
     page_scope: _builtins.str

@@ -276,7 +276,9 @@ class ListKnowledgeRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     PAGE_SCOPE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many; 0 means 50, more than 500 means 500."""
+    """At most this many, and fewer where they would be more than 3 MiB; 0 means 50, more than
+    500 means 500.
+    """
     page_token: _builtins.str
     """`next_page_token` of the page before. Other fields must not change."""
     page_scope: _builtins.str
@@ -839,7 +841,8 @@ class SearchKnowledgeRequest(_message.Message):
     """
     expand: _builtins.int
     """How many items on either side of each hit in its session come along, 0 to 10. They
-    too are what the filter leaves.
+    too are what the filter leaves. Where they would make the answer larger than 12 MiB, the
+    last hits come without.
     """
     rerank: _builtins.bool
     """Have a model that reads query and text together put the hits in order: of at least

@@ -284,7 +284,9 @@ class ListMemoriesRequest(_message.Message):
     order: Global___MemoryOrder.ValueType
     """What the list goes by."""
     page_size: _builtins.int
-    """At most this many; 0 means 50, more than 500 means 500."""
+    """At most this many, and fewer where they would be more than 3 MiB; 0 means 50, more than
+    500 means 500.
+    """
     page_token: _builtins.str
     """`next_page_token` of the page before. Other fields must not change."""
     page_scope: _builtins.str
@@ -360,7 +362,9 @@ class ListMemoryVersionsRequest(_message.Message):
     key: _builtins.str
     """Which."""
     page_size: _builtins.int
-    """At most this many; 0 means 50, more than 500 means 500."""
+    """At most this many, and fewer where they would be more than 3 MiB; 0 means 50, more than
+    500 means 500.
+    """
     page_token: _builtins.str
     """`next_page_token` of the page before. Other fields must not change."""
     def __init__(
