@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 from gateway.clients import Clients
+from gateway.errors import moved
 from gateway.flows import relevance
 from gateway.flows.filters import filter_of
 from gateway.flows.owners import owner_of, silent_among
@@ -11,7 +12,7 @@ from gateway.rendering.documents import STATES
 from gateway.rendering.values import conversation
 from kith.knowledge.v1 import document_pb2, document_service_pb2
 from svckit import fields, structs
-from svckit.errors import PermissionDenied
+from svckit.errors import InvalidRequest, PermissionDenied
 
 
 class ConsentDenied(PermissionDenied):
@@ -64,7 +65,10 @@ class Filing:
         if query.state is not None:
             request.state = STATES[query.state]
         documents = self._clients.documents
-        found = await documents.ask(documents.stub.ListDocuments, request)
+        try:
+            found = await documents.ask(documents.stub.ListDocuments, request)
+        except InvalidRequest as error:
+            raise moved(error, "filter.metadata", "filter") from None
         silent = await silent_among(
             identity, (each.person_id for each in found.documents), self._default
         )

@@ -309,8 +309,12 @@ async def test_documents_are_listed_by_page_and_person(gateway: httpx.AsyncClien
     assert (listed, second["next_page_token"]) == (ids[::-1], None)
     by_key = (await gateway.get("/v1/documents", params={"key": "k1"})).json()["documents"]
     assert [each["document_id"] for each in by_key] == [ids[1]]
-    bad = await gateway.get("/v1/documents", params={"state": "lost"})
-    assert (bad.status_code, bad_fields(bad)) == (400, ["state"])
+    for given, field in (
+        ({"state": "lost"}, "state"),
+        ({"filter": '{"k":{"$x":1}}'}, "filter.k.$x"),
+    ):
+        bad = await gateway.get("/v1/documents", params=given)
+        assert (bad.status_code, bad_fields(bad)) == (400, [field])
 
 
 async def test_a_document_is_deleted_and_read_anew(gateway: httpx.AsyncClient):
