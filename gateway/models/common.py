@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from gateway.values import Token, Word, wrong
 from svckit import ids
@@ -12,6 +12,8 @@ ADA = "0192d3a4-7c1e-7b52-9f10-5a0c6d1e2f30"
 Purposes = dict[Word, Literal["granted", "denied", "unset"]]
 
 MOST_PURPOSES = 64
+# More than any page has, and no more than a message takes.
+_MOST_ON_A_PAGE = 2**31 - 1
 
 # Of writes that a search waits for: one, or a list.
 IndexTokens = Annotated[
@@ -46,7 +48,7 @@ class Page(BaseModel):
 
     model_config = QUERY
 
-    page_size: int = Field(
+    page_size: Annotated[int, AfterValidator(lambda size: min(size, _MOST_ON_A_PAGE))] = Field(
         default=50, ge=0, description="At most this many; 0 means 50, too many means the most."
     )
     page_token: str = Field(

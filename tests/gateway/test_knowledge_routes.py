@@ -158,6 +158,7 @@ async def test_items_are_listed_newest_first_in_pages(gateway: httpx.AsyncClient
     ) == ["note 1"]
     assert await listed(gateway, session_id=ids.named("s")) == ["of nobody"]
     assert await listed(gateway, group_id=ids.new()) == []
+    assert await listed(gateway, person_id=person, page_size=10**20) == seen
 
 
 async def test_namespaces_come_with_counts(gateway: httpx.AsyncClient, person: str):
