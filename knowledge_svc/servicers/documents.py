@@ -24,6 +24,9 @@ MOST_BLOCK = 1 << 20
 _DOWNLOAD_BLOCK = 256 << 10
 # An upload whose caller says nothing for so long is over, and leaves nothing.
 _SILENT_SECONDS = 30.0
+# So is one that drips: it holds the place of others, and what is on its way for longer than an
+# hour counts as left behind.
+_UPLOAD_SECONDS = 1800.0
 _SIGNATURE_BYTES = 512
 
 
@@ -52,12 +55,9 @@ class Documents:
             raise InvalidRequest("document", "is required, in the first message")
         new = wire.to_new_document(first.document)
         async with self._spool.file() as file:
-            while (part := await _next(requests)) is not None:
-                if part.WhichOneof("part") != "data":
-                    raise InvalidRequest("data", "is required, in all messages but the first")
-                if len(part.data) > MOST_BLOCK:
-                    raise InvalidRequest("data", f"has more than {MOST_BLOCK} bytes in a message")
-                await file.write(part.data)
+            async with asyncio.timeout(_UPLOAD_SECONDS):
+                while (part := await _next(requests)) is not None:
+                    await file.write(_data_of(part))
             kept = await self._uploads.keep(new, file)
         return pb.UploadDocumentResponse(
             document=wire.from_document(kept.document), created=kept.created
@@ -137,6 +137,14 @@ class Documents:
         document = await self._store.request_reading(document_id)
         self._wake_readers()
         return pb.ExtractDocumentResponse(document=wire.from_document(document))
+
+
+def _data_of(part: pb.UploadDocumentRequest) -> bytes:
+    if part.WhichOneof("part") != "data":
+        raise InvalidRequest("data", "is required, in all messages but the first")
+    if len(part.data) > MOST_BLOCK:
+        raise InvalidRequest("data", f"has more than {MOST_BLOCK} bytes in a message")
+    return part.data
 
 
 async def _next(

@@ -1,5 +1,6 @@
 """DocumentService: each field is checked before anything is done, and named."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -149,6 +150,13 @@ async def test_an_upload_that_hangs_or_is_cut_off_leaves_nothing(
             await hanging
         assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
 
+        monkeypatch.setattr("knowledge_svc.servicers.documents._SILENT_SECONDS", 5.0)
+        monkeypatch.setattr("knowledge_svc.servicers.documents._UPLOAD_SECONDS", 0.3)
+        dripping = other.documents.UploadDocument(_drips())
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await dripping
+        assert raised.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
         cut = other.documents.UploadDocument()
         await cut.write(pb.UploadDocumentRequest(document=document_pb2.NewDocument(filename="f")))
         await cut.write(pb.UploadDocumentRequest(data=b"x" * 1000))
@@ -156,3 +164,10 @@ async def test_an_upload_that_hangs_or_is_cut_off_leaves_nothing(
 
     assert [*tmp_path.iterdir()] == []
     assert await service.list() == []
+
+
+async def _drips() -> AsyncIterator[pb.UploadDocumentRequest]:
+    yield pb.UploadDocumentRequest(document=a_document())
+    for _ in range(100):
+        yield pb.UploadDocumentRequest(data=b"")
+        await asyncio.sleep(0.05)
