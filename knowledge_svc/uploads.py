@@ -12,7 +12,7 @@ from knowledge_svc.domain.documents import (
     MediaTypeMismatch,
     NewDocument,
 )
-from knowledge_svc.domain.items import SubjectErased
+from knowledge_svc.domain.items import NOBODY, SubjectErased
 from knowledge_svc.extraction.media_types import media_type_of, safe_filename
 from knowledge_svc.ports.blobs import BlobStore
 from knowledge_svc.ports.documents import DocumentStore
@@ -74,10 +74,11 @@ class Uploads:
         self, new: NewDocument, file: Spooled, media_type: str, request_id: str
     ) -> Document:
         document_id = new.document_id(file.sha256)
-        name = safe_filename(new.filename)
+        # An erasure takes away all that stands below its subject, which a group or session is not.
+        whose, name = new.subject_id or NOBODY, safe_filename(new.filename)
         return await self._store.begin(
             new, sha256=file.sha256, size=file.size, media_type=media_type,
-            blob_key=f"{new.namespace}/{new.owner}/{document_id}/{name}",
+            blob_key=f"{new.namespace}/{whose}/{document_id}/{name}",
             request_id=request_id, grace_seconds=_GRACE_SECONDS,
         )  # fmt: skip
 

@@ -44,9 +44,9 @@ class BlobStore(Protocol):
     async def owned(self, owners: Sequence[str], *, limit: int) -> Sequence[str]:
         """Up to `limit` keys that have one of the owners for their second word, in no order.
 
-        Keys are `namespace/owner/document_id/filename`. What a crash left half done is among
-        them, where the store shows it: all of it can be deleted. (A bucket lists its namespaces,
-        then what is below each `namespace/owner/`.)
+        Keys are `namespace/subject/document_id/filename`, of the nil UUID without a subject. What
+        a crash left half done is among them, where the store shows it: all of it can be deleted.
+        (A bucket lists its namespaces, then what is below each `namespace/subject/`.)
         """
         ...
 

@@ -76,6 +76,19 @@ async def test_versions_pieces_vectors_and_files_all_go(
     assert [key.split("/")[2] for key in await files_of(service.blobs)] == [kept.document_id]
 
 
+async def test_files_of_groups_and_of_nobody_stay_whoever_is_erased(service: DocumentClient):
+    kept = [
+        (await service.upload(TEXT, **whose)).document.document_id
+        for whose in ({"group_id": GROUP}, {"session_id": ANN}, {})
+    ]
+
+    for subject in (GROUP, ANN):
+        await service.knowledge.EraseSubjects(pb.EraseSubjectsRequest(subject_ids=[subject]))
+
+    for document_id in kept:
+        assert await service.download(document_id) == TEXT.encode()
+
+
 async def test_a_reading_that_is_under_way_stops_and_leaves_nothing(
     service: DocumentClient, database: Database
 ):

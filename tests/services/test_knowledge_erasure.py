@@ -1,6 +1,7 @@
 """Erasure of subjects through all three stores, counting what is left, and export."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any
@@ -243,7 +244,12 @@ async def test_an_export_pages_through_more_than_fits_one_page(stub: Stub):
 @pytest.mark.parametrize("method", ["EraseSubjects", "CountSubjects", "ExportSubjects"])
 @pytest.mark.parametrize(
     ("subject_ids", "field"),
-    [([], "subject_ids"), ([ANN] * 1001, "subject_ids"), ([ANN, "x"], "subject_ids[1]")],
+    [
+        ([], "subject_ids"),
+        ([ANN] * 1001, "subject_ids"),
+        ([ANN, "x"], "subject_ids[1]"),
+        ([ANN, str(uuid.UUID(int=0))], "subject_ids[1]"),
+    ],
 )
 async def test_bad_subjects_are_refused_by_name(stub: Stub, method, subject_ids, field):
     request = getattr(pb, f"{method}Request")(subject_ids=subject_ids)
