@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import hashlib
 import os
 import shutil
 import stat
@@ -97,7 +98,7 @@ class LocalBlobs:
             raise OSError(errno.ELOOP, "a folder is a link")
 
     def _put(self, path: Path, source: Path) -> None:
-        number, name = self._unfinished(path.parent)
+        number, name = self._unfinished(path)
         try:
             with os.fdopen(number, "wb") as target, source.open("rb") as file:
                 shutil.copyfileobj(file, target, _BLOCK)
@@ -109,12 +110,12 @@ class LocalBlobs:
             raise
         _settle(path.parent)
 
-    def _unfinished(self, folder: Path) -> tuple[int, str]:
+    def _unfinished(self, path: Path) -> tuple[int, str]:
         for _ in range(_TRIES):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._ensure_inside(folder / _UNFINISHED)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._ensure_inside(path)
             try:
-                return tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)
+                return tempfile.mkstemp(prefix=_prefix_of(path), dir=path.parent)
             except FileNotFoundError:
                 # Somebody has removed the folder with its last file just now.
                 continue
@@ -124,6 +125,9 @@ class LocalBlobs:
         for path in paths:
             with suppress(FileNotFoundError, NotADirectoryError):
                 self._ensure_inside(path)
+                # A process that died over it has left what it had of it.
+                for part in path.parent.glob(f"{_prefix_of(path)}*"):
+                    part.unlink(missing_ok=True)
                 path.unlink()
                 _settle(path.parent)
             # Folders go with their last file; one that has others, or that somebody writes to
@@ -156,6 +160,11 @@ class LocalBlobs:
             return await asyncio.to_thread(work, *arguments)
         except OSError as error:
             raise BlobsUnavailable(f"the folder of files: {error.strerror}") from error
+
+
+def _prefix_of(path: Path) -> str:
+    """How the names begin of what is not whole yet of a file; the name itself may be too long."""
+    return f"{_UNFINISHED}{hashlib.sha256(path.name.encode()).hexdigest()[:16]}-"
 
 
 def _stat(path: Path, key: str) -> Blob | None:

@@ -216,6 +216,29 @@ async def test_a_full_disk_leaves_nothing_half(
     assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
 
 
+async def test_what_a_crash_left_half_written_goes_with_the_file(
+    local: LocalBlobs, file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    with monkeypatch.context() as patched:
+        patched.setattr("knowledge_svc.adapters.local_blobs.Path.replace", _dies)
+        patched.setattr("knowledge_svc.adapters.local_blobs.Path.unlink", _dies)
+        for key in ("a/b", "a/c"):
+            with pytest.raises(BlobsUnavailable):
+                await local.put(key, file, media_type="text/plain")
+    left = sorted((tmp_path / "blobs").rglob("*.*"))
+    assert len(left) == 2
+
+    await local.delete(["a/b"])
+    assert len({*left} & {*(tmp_path / "blobs").rglob("*.*")}) == 1
+    await local.delete(["a/c"])
+
+    assert [*(tmp_path / "blobs").iterdir()] == []
+
+
+def _dies(*_: object, **__: object) -> None:
+    raise OSError("the process is not there any more")
+
+
 # --- Supabase Storage ---
 
 
