@@ -154,13 +154,22 @@ def to_place(page_token: str, query: Mapping[str, Any]) -> MemoryPlace | None:
         return None
     try:
         rank, key, person_id = place
-        if isinstance(rank, str):
-            rank = datetime.fromisoformat(rank).isoformat()
-        elif rank is not None:
-            rank = float(rank)
-        return MemoryPlace(rank, str(key), str(uuid.UUID(person_id)))
+        return MemoryPlace(
+            _rank(rank, query["sorting"]), to_key(key, "page_token"), str(uuid.UUID(person_id))
+        )
     except (ValueError, TypeError, AttributeError):
         raise InvalidRequest("page_token", "is malformed") from None
+
+
+def _rank(value: Any, sorting: Sorting) -> float | str | None:
+    match sorting:
+        case "key":
+            return None
+        case "importance":
+            return float(value)
+        case "accessed" if value is None:
+            return None
+    return datetime.fromisoformat(value).isoformat()
 
 
 def page_token(last: Memory, query: Mapping[str, Any]) -> str:

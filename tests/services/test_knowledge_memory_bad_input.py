@@ -1,8 +1,10 @@
 """What MemoryService refuses, and that it names the field."""
 
+import base64
 from typing import Any
 
 import grpc
+import orjson
 
 from kith.knowledge.v1 import memory_service_pb2 as pb
 from tests.support.cluster import Database
@@ -67,6 +69,14 @@ BAD: list[tuple[str, Any, str]] = [
 ]  # fmt: skip
 
 
+PLACES: dict[Any, list[Any]] = {
+    pb.MEMORY_ORDER_KEY: [[None, "a\0", ADA], [None, 1, ADA], [None, "a", "x"], [None]],
+    pb.MEMORY_ORDER_IMPORTANCE: [["2026-01-01", "a", ADA], [None, "a", ADA], [[], "a", ADA]],
+    pb.MEMORY_ORDER_UPDATED: [[0.5, "a", ADA], ["noon", "a", ADA], [None, "a", ADA]],
+    pb.MEMORY_ORDER_ACCESSED: [[0.5, "a", ADA], [True, "a", ADA]],
+}
+
+
 async def test_what_is_malformed_is_refused_by_name(database: Database):
     async with memory_service(database) as services:
         for method, request, field in BAD:
@@ -74,3 +84,19 @@ async def test_what_is_malformed_is_refused_by_name(database: Database):
 
             expected = (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", [field])
             assert refused == expected, (method, field)
+
+
+async def test_a_page_token_that_somebody_made_up_is_malformed(database: Database):
+    async with memory_service(database) as services:
+        await services.memories.UpsertMemories(to_set(a_memory("a"), a_memory("b")))
+        for order, places in PLACES.items():
+            request = pb.ListMemoriesRequest(person_ids=[ADA], page_size=1, order=order)
+            token = (await services.memories.ListMemories(request)).next_page_token
+            fingerprint, _ = orjson.loads(base64.urlsafe_b64decode(token + "=="))
+            for place in places:
+                made_up = base64.urlsafe_b64encode(orjson.dumps([fingerprint, place]))
+                request.page_token = made_up.decode().rstrip("=")
+
+                _, _, bad = await refusal(services.memories.ListMemories(request))
+
+                assert bad == ["page_token"], (order, place)
