@@ -15,7 +15,7 @@ import orjson
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from gateway import tracing
@@ -124,6 +124,9 @@ def problem_of(error: BaseException) -> Problem:
             return _invalid([_violation(found, found["loc"]) for found in found_all])
         case errors.InvalidRequest():
             return _invalid(error.violations, error.reason, error.metadata)
+        case ClientDisconnect():
+            # Nobody is there to be told; it is for the log and the metrics.
+            return _invalid([("body", "ends before the request does")])
         case HTTPException():
             reason = _HTTP_REASONS.get(error.status_code, "REFUSED")
             return Problem(error.status_code, reason, error.detail)

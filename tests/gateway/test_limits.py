@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 
 from gateway.app import open_gateway
 from gateway.settings import Settings
@@ -43,13 +44,53 @@ async def black_hole() -> AsyncIterator[str]:
 @asynccontextmanager
 async def a_gateway(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A gateway whose services do not answer."""
-    async with black_hole() as address:
-        chosen = Settings(
-            identity_address=address, event_address=address, knowledge_address=address,
-            catch_up=False, **settings,
-        )  # fmt: skip
-        async with open_gateway(chosen) as gateway, client_of(gateway) as client:
-            yield client
+    async with (
+        black_hole() as address,
+        open_gateway(settings_of(address, **settings)) as gateway,
+        client_of(gateway) as client,
+    ):
+        yield client
+
+
+def settings_of(address: str, **settings: Any) -> Settings:
+    """Of a gateway whose services are all at one address."""
+    return Settings(
+        identity_address=address, event_address=address, knowledge_address=address,
+        catch_up=False, **settings,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type", "begin"),
+    [
+        ("/v1/messages", b"application/json", b'{"platform'),
+        ("/v1/documents", b"multipart/form-data; boundary=b", b"--b\r\nContent-Disp"),
+    ],
+)
+async def test_a_client_that_goes_away_is_no_trouble_of_ours(
+    path: str, media_type: bytes, begin: bytes
+):
+    received = iter(
+        [{"type": "http.request", "body": begin, "more_body": True}, {"type": "http.disconnect"}]
+    )
+    scope = {
+        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+        "query_string": b"", "headers": [(b"host", b"localhost"), (b"content-type", media_type)],
+    }  # fmt: skip
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(received)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with black_hole() as address, open_gateway(settings_of(address)) as gateway:
+        with structlog.testing.capture_logs() as logged:
+            await gateway.app(scope, receive, send)
+
+    assert sent[0]["status"] == 400
+    assert [entry["log_level"] for entry in logged] == ["info"]
 
 
 async def test_a_body_that_says_it_is_too_large_is_not_read():
