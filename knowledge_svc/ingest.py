@@ -9,15 +9,13 @@ from knowledge_svc.domain.items import Entry, Item, NewItem, Stored, Terms
 from knowledge_svc.pace import Pace
 from knowledge_svc.ports.items import ItemStore, VectorIndex
 from knowledge_svc.spaces import Spaces
-from knowledge_svc.terms import terms_of
+from knowledge_svc.terms import are_long, terms_of
 from svckit import ids, logs
 from svckit.batcher import Batcher, Size
 from svckit.errors import ServiceError, Unavailable
 
 log = logs.get(__name__)
 
-# More content than this is taken apart in a thread; the loop has others to answer.
-_INLINE_CHARACTERS = 20_000
 # Whoever deletes waits no longer for a slow index: the item is hidden already.
 _REMOVAL_SECONDS = 2.0
 
@@ -58,7 +56,7 @@ class Ingest:
 
     async def store(self, items: Sequence[NewItem]) -> list[Stored | BaseException]:
         """Keep independent items; failures stand in their places."""
-        if sum(len(item.content) for item in items) > _INLINE_CHARACTERS:
+        if are_long(item.content for item in items):
             entries = await asyncio.to_thread(_entries, items)
         else:
             entries = _entries(items)
@@ -67,7 +65,7 @@ class Ingest:
     async def update(self, change: Change) -> Item:
         """Change an item; what of it is there already is no change."""
         if change.content is not None:
-            if len(change.content) > _INLINE_CHARACTERS:
+            if are_long([change.content]):
                 terms = await asyncio.to_thread(terms_of, change.content)
             else:
                 terms = terms_of(change.content)

@@ -7,12 +7,9 @@ from knowledge_svc import metrics
 from knowledge_svc.domain.items import Terms
 from knowledge_svc.domain.memories import Forgetting, Upsert, Upserted, content_of
 from knowledge_svc.ports.memories import MemoryStore
-from knowledge_svc.terms import terms_of
+from knowledge_svc.terms import are_long, terms_of
 from svckit.batcher import Batcher, Size
 from svckit.errors import ServiceError
-
-# More text than this is taken apart in a thread; the loop has others to answer.
-_INLINE_CHARACTERS = 20_000
 
 _Entry = tuple[Upsert, Sequence[Terms]]
 
@@ -39,8 +36,7 @@ class Remembering:
 
     async def upsert(self, upserts: Sequence[Upsert]) -> list[Sequence[Upserted] | BaseException]:
         """Set independent requests, each all or none; failures stand in their places."""
-        characters = sum(len(m.value) for upsert in upserts for m in upsert.memories)
-        if characters > _INLINE_CHARACTERS:
+        if are_long(memory.value for upsert in upserts for memory in upsert.memories):
             entries = await asyncio.to_thread(_entries, upserts)
         else:
             entries = _entries(upserts)

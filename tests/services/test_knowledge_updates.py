@@ -1,6 +1,7 @@
 """UpdateKnowledge over a real channel, and the vectors that follow."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from kith.knowledge.v1 import knowledge_service_pb2 as pb
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.domain.items import Vector, space_of
 from knowledge_svc.ports.items import Purpose
+from knowledge_svc.terms import terms_of
 from svckit import ids, structs
 from tests.support.cluster import Database
 from tests.support.knowledge import (
@@ -235,3 +237,21 @@ async def test_namespaces_are_listed_with_counts_in_pages(knowledge):
     assert all(one.last_occurred_at.seconds for one in shelves)
     assert foreign[2] == ["page_token"]
     assert bad[2] == ["subject_ids[0]"]
+
+
+@pytest.mark.parametrize("content", ["x " * 10_500, "漢" * 10_000, "\ufdfa" * 3_000])
+async def test_what_takes_long_to_take_apart_keeps_nobody_waiting(
+    knowledge: Stub, monkeypatch: pytest.MonkeyPatch, content: str
+):
+    threads: list[int] = []
+
+    def noting(text: str) -> Any:
+        threads.append(threading.get_ident())
+        return terms_of(text)
+
+    monkeypatch.setattr("knowledge_svc.ingest.terms_of", noting)
+
+    await update(knowledge, await store(knowledge, content), content=content + "!")
+
+    assert len(threads) == 2
+    assert threading.get_ident() not in threads
