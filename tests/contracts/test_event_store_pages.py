@@ -10,12 +10,11 @@ from event_svc.domain.log import EventFilter, EventPage
 from event_svc.ports.log import EventStore
 from svckit import ids
 from svckit.sql import SqlFunctions
-from tests.support.cluster import administrator
+from tests.support.cluster import WAITING, administrator
 from tests.support.events import an_event, logged, move_clock
 
 EVERYTHING = EventFilter()
-WAITING = """SELECT count(*) FROM pg_locks
-             WHERE NOT granted AND relation = 'event.log_head'::regclass"""
+WAITING_FOR_LOG = f"{WAITING} AND relation = 'event.log_head'::regclass"
 ADA, BOB, GROUP, SESSION = (ids.new() for _ in range(4))
 DAYS = 12
 EACH_DAY = 4
@@ -150,7 +149,7 @@ async def test_what_is_committed_while_a_page_is_read_is_left_for_the_next(store
         # The page's events can be read now, the end of the log cannot.
         await admin.execute("LOCK TABLE event.log_head IN ACCESS EXCLUSIVE MODE")
         reading = asyncio.create_task(store.page(EVERYTHING, limit=10))
-        while not await admin.fetchval(WAITING):
+        while not await admin.fetchval(WAITING_FOR_LOG):
             await asyncio.sleep(0.01)
         await admin.execute("SELECT event.append_events($1)", orjson.dumps([[row]]).decode())
     page = await reading

@@ -9,7 +9,7 @@ import pytest
 from event_svc.servicers import redaction
 from kith.event.v1 import event_service_pb2 as pb
 from svckit import ids, structs
-from tests.support.cluster import administrator
+from tests.support.cluster import WAITING, administrator
 from tests.support.events import Stub, a_message, event_service, log_one, move_clock
 from tests.support.refusals import refusal_of
 
@@ -225,7 +225,7 @@ async def test_an_erasure_that_was_cut_off_goes_on_in_another_process(database, 
     async with event_service(database) as first:
         await log_many(first, 300, person_id=ADA)
         call = asyncio.create_task(erase(first, ADA))
-        while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        while not await admin.fetchval(WAITING):
             await asyncio.sleep(0)
         call.cancel()
         await asyncio.wait([call])

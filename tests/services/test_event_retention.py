@@ -16,7 +16,7 @@ from kith.event.v1 import event_pb2
 from kith.event.v1 import event_service_pb2 as pb
 from svckit import ids
 from svckit.errors import Unavailable
-from tests.support.cluster import administrator
+from tests.support.cluster import WAITING, administrator
 from tests.support.event_days import fill_days
 from tests.support.events import Stub, event_service, follow, log_one
 from tests.support.refusals import refusal_of
@@ -172,7 +172,7 @@ async def test_a_page_whose_days_went_under_its_hands_is_read_again(events, admi
                    WHERE done IS NOT NULL"""
             )
         )
-        while not await admin.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        while not await admin.fetchval(WAITING):
             await asyncio.sleep(0.01)
         await events.RetainEvents(a_request())
         await holder.execute("SELECT pg_advisory_unlock(1)")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from kith.knowledge.v1 import memory_service_pb2 as pb
-from tests.support.cluster import Database
+from tests.support.cluster import WAITING, Database
 from tests.support.knowledge import as_administrator, eventually, refusal
 from tests.support.memories import ADA, Services, a_memory, memory_service, to_set
 
@@ -68,7 +68,7 @@ async def test_whoever_erases_is_waited_for(database: Database, kind: str):
 
             async def is_waiting() -> bool:
                 return bool(await admin.fetchval(
-                    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+                    f"{WAITING} AND locktype = 'advisory'"
                 ))  # fmt: skip
 
             await eventually(is_waiting)

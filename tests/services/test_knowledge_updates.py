@@ -183,13 +183,14 @@ async def test_an_older_vector_never_wins(database, gate):
         gates.append(gate(index))
         return gates[-1]
 
-    async with knowledge_service(database, index=gated) as one, knowledge_service(database) as two:
+    async with knowledge_service(database, index=gated) as one:
         item = await store(one, "a heron at the lake")
         await gates[0].upserted.wait()
-        await update(one, item, content="a lorry on the motorway")
-        await asyncio.sleep(0.3)  # in which the other replica could take it
-        gates[0].may_return.set()
-        await eventually(partial(is_indexed, two, item))
+        async with knowledge_service(database) as two:
+            await update(one, item, content="a lorry on the motorway")
+            await asyncio.sleep(0.3)  # in which the other replica could take it
+            gates[0].may_return.set()
+            await eventually(partial(is_indexed, two, item))
 
     [wanted] = await wordllama().embed(["a lorry on the motorway"], Purpose.DOCUMENT)
     held = await vector_of(database, item)

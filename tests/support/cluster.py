@@ -27,6 +27,11 @@ MEMORY_BYTES = 2 << 30
 FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
 
+# How many locks somebody waits for in this database; others come and go beside it.
+WAITING = """SELECT count(*) FROM pg_locks WHERE NOT granted
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+
+
 @dataclass(frozen=True)
 class Database:
     """A database with all three schemas in it and nothing else."""
