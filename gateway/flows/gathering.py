@@ -43,6 +43,8 @@ MOST_MESSAGES = 100
 _SHARE = 0.85
 # The shelf of memories, which have a section of their own.
 _MEMORIES = "memories"
+# A filter names so many shelves at most.
+_MOST_SHELVES = 32
 
 
 @dataclass
@@ -166,21 +168,43 @@ class Gathering:
         gathered.is_degraded |= found.degraded
 
     async def _hits(self, gathered: Gathered, request: ContextRequest) -> None:
+        nothing = knowledge_service_pb2.SearchKnowledgeResponse()
+        work = self._known(gathered.person, request)
+        found = await self._part(gathered, "knowledge", work, nothing)
+        gathered.hits = [hit for hit in found.hits if hit.item.namespace != _MEMORIES]
+        gathered.is_degraded |= found.degraded
+
+    async def _known(
+        self, person: person_pb2.Person, request: ContextRequest
+    ) -> knowledge_service_pb2.SearchKnowledgeResponse:
+        """What is known beside memories; where those take the places of others, once more
+        without them.
+        """
+        knowledge = self._clients.knowledge
         # All of it is the person's own, who allows it: there is nobody else to ask.
         search = knowledge_service_pb2.SearchKnowledgeRequest(
             query=request.query,
             filter=knowledge_pb2.KnowledgeFilter(
-                subject_ids=gathered.person.subject_ids, namespaces=request.namespaces
+                subject_ids=person.subject_ids, namespaces=request.namespaces
             ),
             limit=MOST_HITS,
             expand=MOST_BESIDE,
             at_least=request.at_least,
         )
-        nothing = knowledge_service_pb2.SearchKnowledgeResponse()
-        work = self._clients.knowledge.search(search, self._seconds)
-        found = await self._part(gathered, "knowledge", work, nothing)
-        gathered.hits = [hit for hit in found.hits if hit.item.namespace != _MEMORIES]
-        gathered.is_degraded |= found.degraded
+        found = await knowledge.search(search, self._seconds)
+        is_full = len(found.hits) == MOST_HITS
+        if not is_full or all(hit.item.namespace != _MEMORIES for hit in found.hits):
+            return found
+        shelves = knowledge_service_pb2.ListNamespacesRequest(subject_ids=person.subject_ids)
+        listed = (await knowledge.ask(knowledge.stub.ListNamespaces, shelves)).namespaces
+        others = [one.namespace for one in listed if one.namespace != _MEMORIES]
+        if request.namespaces:
+            others = [one for one in others if one in request.namespaces]
+        if not 0 < len(others) <= _MOST_SHELVES:
+            return found
+        search.filter.ClearField("namespaces")
+        search.filter.namespaces.extend(others)
+        return await knowledge.search(search, self._seconds)
 
     async def _messages(self, gathered: Gathered, request: ContextRequest) -> None:
         page = event_service_pb2.ListEventsRequest(

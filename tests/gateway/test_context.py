@@ -63,6 +63,22 @@ async def ada(gateway: httpx.AsyncClient) -> str:
     return person_id
 
 
+async def test_many_memories_leave_room_for_what_else_is_known(
+    gateway: httpx.AsyncClient, ada: str
+):
+    memories = [{"key": f"soup_{n}", "value": f"She eats soup number {n}"} for n in range(60)]
+    done = await gateway.post(f"/v1/persons/{ada}/memories", json={"memories": memories})
+    tokens = [one["index_token"] for one in done.json()["memories"]]
+
+    answer = await context(
+        gateway, person_id=ada, query="She eats soup number 7", token_budget=1500, at_least=tokens
+    )
+
+    contents = [one["content"] for one in answer["knowledge"]["items"]]
+    assert "I cannot stand coriander in my soup." in contents
+    assert not any("number" in one for one in contents)
+
+
 async def test_it_brings_what_matters_from_everywhere_with_its_source(
     gateway: httpx.AsyncClient, ada: str
 ):
