@@ -34,7 +34,7 @@ test: .venv/.stamp ## Run the tests; ARGS="-k streams" to choose
 	@$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 system: .venv/.stamp ## Run the tests that start, kill and restart real processes
-	@$(BIN)/pytest -m system $(ARGS)
+	@$(BIN)/pytest -m system -n 2 --dist worksteal $(ARGS)
 
 soak: .venv/.stamp ## Run the long tests
 	@$(BIN)/pytest -m soak -s $(ARGS)

@@ -191,10 +191,11 @@ async def _leave_as_is(_: Any) -> None:
 
 
 async def _speak_json(connection: Any) -> None:
-    await connection.set_type_codec(
-        "jsonb", schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(),
-        decoder=orjson.loads,
-    )  # fmt: skip
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, schema="pg_catalog", encoder=lambda value: orjson.dumps(value).decode(),
+            decoder=orjson.loads,
+        )  # fmt: skip
     for name in ("uuid", "timestamptz"):
         await connection.set_type_codec(
             name, schema="pg_catalog", encoder=str, decoder=str, format="text"

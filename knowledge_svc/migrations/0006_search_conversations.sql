@@ -217,28 +217,28 @@ BEGIN
 END $$;
 
 -- Those of the items that are there and fit, in no order.
-CREATE FUNCTION knowledge.read_items(ids text[], filter jsonb) RETURNS jsonb
+CREATE FUNCTION knowledge.read_items(ids text[], filter jsonb) RETURNS json
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = '' SET plan_cache_mode = 'force_generic_plan' AS $$
 DECLARE
     chosen knowledge.item_filter := knowledge.parsed_filter(read_items.filter);
 BEGIN
     RETURN (
-        SELECT coalesce(jsonb_agg(knowledge.rendered(i, s)), '[]')
+        SELECT coalesce(json_agg(knowledge.rendered(i, s)), '[]')
         FROM knowledge.knowledge_items i JOIN knowledge.index_states s USING (knowledge_id)
         WHERE i.knowledge_id = ANY (read_items.ids::uuid[]) AND knowledge.fits(i, chosen));
 END $$;
 
 -- What stands beside each of the items in its conversation and fits, up to `reach` items on either
 -- side: [[knowledge_id, distance, item], ...], in no order.
-CREATE FUNCTION knowledge.read_beside(ids text[], filter jsonb, reach integer) RETURNS jsonb
+CREATE FUNCTION knowledge.read_beside(ids text[], filter jsonb, reach integer) RETURNS json
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = '' SET plan_cache_mode = 'force_custom_plan' AS $$
 DECLARE
     chosen knowledge.item_filter := knowledge.parsed_filter(read_beside.filter);
 BEGIN
     RETURN (
-        SELECT coalesce(jsonb_agg(jsonb_build_array(
+        SELECT coalesce(json_agg(json_build_array(
                    b.knowledge_id, b.distance, knowledge.rendered(i, s))), '[]')
         FROM knowledge.beside(read_beside.ids::uuid[], chosen, read_beside.reach) b
         JOIN knowledge.knowledge_items i ON i.knowledge_id = b.other

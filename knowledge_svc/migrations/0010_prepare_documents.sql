@@ -140,10 +140,12 @@ ALTER TYPE knowledge.item_filter
     ADD ATTRIBUTE document_id uuid,
     ADD ATTRIBUTE hidden_readings bigint[];
 
-CREATE OR REPLACE FUNCTION knowledge.rendered(
+-- As text: who only passes it on need not have it put together and written out again.
+DROP FUNCTION knowledge.rendered(knowledge.knowledge_items, knowledge.index_states);
+CREATE FUNCTION knowledge.rendered(
     item knowledge.knowledge_items, index_state knowledge.index_states
-) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT jsonb_build_object(
+) RETURNS json LANGUAGE sql STABLE AS $$
+    SELECT json_build_object(
         'knowledge_id', (item).knowledge_id, 'namespace', (item).namespace,
         'content', (item).content, 'metadata', (item).metadata,
         'subject_id', (item).subject_id, 'person_id', (item).person_id,

@@ -14,7 +14,7 @@ ALTER TABLE knowledge.documents
 -- An item, or null.
 CREATE OR REPLACE FUNCTION knowledge.get_item(knowledge_id uuid) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
-    SELECT knowledge.rendered(i, s)
+    SELECT knowledge.rendered(i, s)::jsonb
     FROM knowledge.knowledge_items i JOIN knowledge.index_states s USING (knowledge_id)
     WHERE i.knowledge_id = get_item.knowledge_id AND i.deleted_at IS NULL
       AND NOT EXISTS (SELECT FROM knowledge.hidden_readings h WHERE h.reading = i.reading)

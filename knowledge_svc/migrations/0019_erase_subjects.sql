@@ -356,7 +356,7 @@ $$;
 CREATE FUNCTION knowledge.export_items(
     subject_ids text[], most integer,
     after_time timestamptz DEFAULT NULL, after_id uuid DEFAULT NULL
-) RETURNS jsonb
+) RETURNS json
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = '' SET plan_cache_mode = 'force_custom_plan' SET jit = off AS $$
 #variable_conflict use_column
@@ -365,7 +365,7 @@ DECLARE
     above uuid := coalesce(after_id, '00000000-0000-0000-0000-000000000000');
 BEGIN
     RETURN (
-        SELECT coalesce(jsonb_agg(p.item ORDER BY p.occurred_at, p.knowledge_id), '[]')
+        SELECT coalesce(json_agg(p.item ORDER BY p.occurred_at, p.knowledge_id), '[]')
         FROM (
             SELECT n.occurred_at, n.knowledge_id, knowledge.rendered(i, s) AS item
             FROM (

@@ -7,15 +7,15 @@
 CREATE FUNCTION knowledge.nearest_items(
     space text, query jsonb, most integer, narrow jsonb, filter jsonb, ids text[] DEFAULT NULL,
     most_of_many integer DEFAULT NULL
-) RETURNS jsonb
+) RETURNS json
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = '' AS $$
 DECLARE
     serving text := (SELECT s.space FROM knowledge.spaces s WHERE s.state = 'serving');
     matches jsonb;
-    items jsonb;
+    items json;
 BEGIN
     IF serving <> nearest_items.space THEN
-        RETURN jsonb_build_object('serving', serving);
+        RETURN json_build_object('serving', serving);
     END IF;
     matches := knowledge.nearest_vectors(
         nearest_items.space, nearest_items.query, nearest_items.most, nearest_items.narrow,
@@ -24,5 +24,5 @@ BEGIN
         items := knowledge.read_items(
             ARRAY(SELECT m ->> 0 FROM jsonb_array_elements(matches) m), nearest_items.filter);
     END IF;
-    RETURN jsonb_build_object('serving', serving, 'matches', matches, 'items', items);
+    RETURN json_build_object('serving', serving, 'matches', matches, 'items', items);
 END $$;

@@ -50,7 +50,7 @@ async def test_each_function_answers_json_and_takes_what_both_transports_can_say
            WHERE p.pronamespace::regnamespace::text = ANY($1)
              AND has_function_privilege('service_role', p.oid, 'EXECUTE')
              AND p.prosecdef
-             AND (p.prorettype <> 'jsonb'::regtype OR EXISTS (
+             AND (p.prorettype NOT IN ('jsonb'::regtype, 'json'::regtype) OR EXISTS (
                  SELECT FROM unnest(p.proargtypes) t
                  WHERE format_type(t, NULL) NOT IN (
                      'text', 'integer', 'bigint', 'boolean', 'uuid', 'jsonb', 'text[]',
