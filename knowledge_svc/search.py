@@ -22,7 +22,7 @@ from knowledge_svc.ports.searching import SearchStore, WordVectors
 from knowledge_svc.reranking import Reranking
 from knowledge_svc.scopes import Scope, Scopes
 from knowledge_svc.spaces import Spaces
-from knowledge_svc.terms import query_terms
+from knowledge_svc.terms import are_long, query_terms
 
 # How often it is asked whether a write that another replica may index is done.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.1
@@ -119,7 +119,7 @@ class Search:
             await nearness.look()
 
     async def _by_words(self, question: Question) -> Sequence[Scored]:
-        asked = query_terms(question.query)
+        asked = await _asked(question.query)
         if not asked:
             return []
         scope, many = await self._scopes.look_over(question.filter, asked, most=question.candidates)
@@ -129,7 +129,7 @@ class Search:
         return ranking.by_words(scope, ranking.Words(scope, asked), question.depth)
 
     async def _by_both(self, question: Question, nearness: Nearness) -> Sequence[Scored]:
-        asked = query_terms(question.query)
+        asked = await _asked(question.query)
         (scope, many), _ = await asyncio.gather(
             self._scopes.look_over(question.filter, asked, most=question.candidates),
             nearness.look(),
@@ -218,6 +218,13 @@ class Search:
             )
             for one in best
         ]
+
+
+async def _asked(query: str) -> Sequence[str]:
+    """The terms to look for."""
+    if are_long([query]):
+        return await asyncio.to_thread(query_terms, query)
+    return query_terms(query)
 
 
 def _most_promising(

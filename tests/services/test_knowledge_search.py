@@ -1,5 +1,6 @@
 """KnowledgeService.SearchKnowledge over a real channel, on the embedded Postgres."""
 
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from kith.knowledge.v1 import knowledge_pb2
 from kith.knowledge.v1 import knowledge_service_pb2 as pb
+from knowledge_svc.terms import query_terms
 from svckit import ids, structs
 from svckit.errors import Unavailable
 from tests.support.cluster import Database
@@ -319,3 +321,21 @@ async def test_a_search_that_waits_ends_when_another_replica_has_indexed(databas
 
             assert await eventually(seen)
             assert await found(other, "shared", SEMANTIC) == ["shared"]
+
+
+@pytest.mark.parametrize("mode", [HYBRID, KEYWORD])
+async def test_a_question_that_takes_long_to_take_apart_keeps_nobody_waiting(
+    knowledge: Stub, monkeypatch: pytest.MonkeyPatch, mode: Any
+):
+    threads: list[int] = []
+
+    def noting(text: str) -> list[str]:
+        threads.append(threading.get_ident())
+        return query_terms(text)
+
+    monkeypatch.setattr("knowledge_svc.search.query_terms", noting)
+
+    await search(knowledge, "\ufdfa" * 2_600, mode=mode)
+
+    assert threads
+    assert threading.get_ident() not in threads
