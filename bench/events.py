@@ -107,8 +107,9 @@ async def ingest(stub: event_service_pb2_grpc.EventServiceStub, events: int) -> 
 
 
 def _event() -> event_pb2.NewEvent:
+    # No message: those are read again by the gateway's reader, on the same two cores.
     event = event_pb2.NewEvent(
-        event_id=str(uuid.uuid4()), event_type="message", platform="web", person_id=_PERSON
+        event_id=str(uuid.uuid4()), event_type="page_view", platform="web", person_id=_PERSON
     )
     event.content.update({"text": "A message of quite ordinary length.", "role": "user"})
     return event
