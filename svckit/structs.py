@@ -17,10 +17,13 @@ MOST_INTEGER = 2**53
 MOST_DEPTH = 32
 
 
-def check(value: Any, field: str, *, most_bytes: int, depth: int = MOST_DEPTH) -> None:
-    """Raise InvalidRequest, naming the spot, unless value is JSON that survives the trip."""
+def check(value: Any, field: str, *, most_bytes: int | None, depth: int = MOST_DEPTH) -> None:
+    """Raise InvalidRequest, naming the spot, unless value is JSON that survives the trip.
+
+    None for `most_bytes` is for what is known to be small enough.
+    """
     _check(value, field, depth)
-    if len(orjson.dumps(value)) > most_bytes:
+    if most_bytes is not None and len(orjson.dumps(value)) > most_bytes:
         raise InvalidRequest(field, f"is larger than {most_bytes} bytes")
 
 
