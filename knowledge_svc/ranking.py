@@ -19,7 +19,6 @@ K1, B = 1.2, 0.3
 # lends, because those who ask use the words that those who answer need not repeat.
 SHARES = (0.5, 0.25, 0.12)
 QUESTION_LENDS = 1.25
-REACH = len(SHARES)
 
 
 @dataclass(frozen=True)
