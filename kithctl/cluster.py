@@ -20,7 +20,7 @@ Settings = Mapping[str, str | int | bool]
 """Parameters of Postgres by name, as in postgresql.conf."""
 
 _FIRST_SETTINGS: Settings = {
-    "shared_buffers": "128MB",
+    "shared_buffers": "256MB",
     "max_connections": 200,
     "timezone": "UTC",
     "log_timezone": "UTC",

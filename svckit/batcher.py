@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 
 # Under load a batch goes when turns of the loop have brought nobody for so long, or after so
 # long at the latest.
-QUIET_SECONDS = 0.0003
+QUIET_SECONDS = 0.001
 MOST_GATHERING_SECONDS = 0.005
 
 MOST_ITEMS = 1000
@@ -115,11 +115,11 @@ class Batcher(Generic[Request, Answer]):
                 self._sizes.observe(sum(waiting.size.items for waiting in batch))
                 await self._run(batch)
                 if self._queue or len(batch) > 1:
-                    await self._gather()
+                    await self._gather(len(batch) + len(self._queue))
         finally:
             self._worker = None
 
-    async def _gather(self) -> None:
+    async def _gather(self, expected: int) -> None:
         """Let those in whose requests are here, but not read yet.
 
         Under load the answers just given bring the next requests. Taking only the quickest of
@@ -129,7 +129,7 @@ class Batcher(Generic[Request, Answer]):
         waiting = len(self._queue)
         quiet_since = now = time.perf_counter()
         until = now + MOST_GATHERING_SECONDS
-        while now < min(until, quiet_since + QUIET_SECONDS):
+        while now < min(until, quiet_since + QUIET_SECONDS) and len(self._queue) < expected:
             await asyncio.sleep(0)
             now = time.perf_counter()
             if len(self._queue) != waiting:
