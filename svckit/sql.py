@@ -8,6 +8,7 @@ both roads; the result is always JSON.
 import asyncio
 import contextlib
 import functools
+import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -39,7 +40,8 @@ _UNAVAILABLE = (
 _TOOK_TOO_LONG = ("55P03", "57014")
 # A serialization failure or a deadlock: nothing was written, the same call may succeed.
 _TRANSIENT = frozenset({"40001", "40P01"})
-_TRIES = 3
+# How many races a call may lose; pauses between them are two thirds of a second in all at most.
+_MOST_RACES, _PAUSE_SECONDS = 7, 0.005
 
 
 class _TookTooLong(Unavailable):
@@ -125,22 +127,26 @@ class RestFunctions:
 
 async def _tried(function: str, attempt: Callable[[], Awaitable[Any]]) -> Any:
     with metrics.SQL_SECONDS.labels(function).time():
-        for remaining in reversed(range(_TRIES)):
+        races = outages = 0
+        while True:
             try:
                 return await attempt()
             except SqlError as error:
                 if error.code not in _TRANSIENT:
                     raise
-                if not remaining:
+                races += 1
+                if races == _MOST_RACES:
                     raise Unavailable("the store is busy with the same rows") from error
+                # By chance, so that those who raced do not meet again.
+                await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS * 2**races))
             except _TookTooLong:
                 raise
             except Unavailable:
                 # Once more at once: a pooled connection may have died with a server that
                 # is back by now. A server that is really gone refuses at once as well.
-                if remaining < _TRIES - 1:
+                outages += 1
+                if outages > 1:
                     raise
-    raise AssertionError("unreachable")
 
 
 def _translated(code: str, message: str, detail: Any) -> SqlError | Unavailable:

@@ -26,8 +26,9 @@ CREATE FUNCTION probe.raise(code text, detail jsonb) RETURNS jsonb LANGUAGE plpg
     RAISE EXCEPTION USING ERRCODE = code, MESSAGE = 'told to', DETAIL = detail;
 END $$;
 CREATE SEQUENCE probe.tries;
-CREATE FUNCTION probe.fail_once(code text) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN
-    IF nextval('probe.tries') = 1 THEN
+CREATE FUNCTION probe.fail_at_first(code text, times integer DEFAULT 1) RETURNS jsonb
+LANGUAGE plpgsql AS $$ BEGIN
+    IF nextval('probe.tries') <= times THEN
         RAISE EXCEPTION USING ERRCODE = code;
     END IF;
     RETURN to_jsonb(currval('probe.tries'));
@@ -101,7 +102,12 @@ async def test_what_a_function_raises_keeps_code_and_detail(functions: sql.SqlFu
 
 @pytest.mark.parametrize("code", ["40P01", "40001"])
 async def test_a_lost_race_for_locks_is_tried_again(functions: sql.SqlFunctions, code: str):
-    assert await functions.call("fail_once", code=code) == 2
+    assert await functions.call("fail_at_first", code=code, times=6) == 7
+
+
+async def test_who_loses_every_race_is_told_that_the_store_is_busy(functions: sql.SqlFunctions):
+    with pytest.raises(Unavailable, match="busy"):
+        await functions.call("fail_at_first", code="40P01", times=7)
 
 
 @pytest.mark.parametrize("code", ["55P03", "57P03", "53300", "57014"])
@@ -113,7 +119,7 @@ async def test_a_store_that_cannot_answer_is_unavailable(functions: sql.SqlFunct
 @pytest.mark.parametrize("code", ["55P03", "57014"])
 async def test_what_took_its_whole_time_is_not_tried_again(functions: sql.SqlFunctions, code: str):
     with pytest.raises(Unavailable):
-        await functions.call("fail_once", code=code)
+        await functions.call("fail_at_first", code=code)
 
 
 async def test_a_schema_that_is_not_there_yet_is_unavailable(functions: sql.SqlFunctions):
