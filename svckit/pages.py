@@ -1,14 +1,22 @@
-"""Opaque page tokens: they carry a place, are bound to a query, and grant nothing."""
+"""Pages that fit into a message, and their opaque tokens, which carry a place, are bound to a
+query, and grant nothing.
+"""
 
 import base64
 import hashlib
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import orjson
+from google.protobuf.message import Message
 
 from svckit.errors import InvalidRequest
 
+# Clients take messages of 4 MiB unless told otherwise.
+_PAGE_BYTES = 3 << 20
 _OTHER_QUERY = "belongs to another query"
+
+T = TypeVar("T", bound=Message)
 
 
 def size(asked: int, *, default: int, most: int) -> int:
@@ -16,6 +24,21 @@ def size(asked: int, *, default: int, most: int) -> int:
     if asked < 0:
         raise InvalidRequest("page_size", "must not be negative")
     return min(asked or default, most)
+
+
+def fitting(page: Iterable[T]) -> list[T]:
+    """The first of a page that fit into a message that any client can take; one in any case.
+
+    Metadata of 16 KiB can be six times as large in a message.
+    """
+    shown: list[T] = []
+    left = _PAGE_BYTES
+    for each in page:
+        left -= each.ByteSize()
+        if left < 0 and shown:
+            break
+        shown.append(each)
+    return shown
 
 
 def token(place: Any, *query: Any) -> str:

@@ -47,7 +47,5 @@ class Consents:
         found = await self._store.history(
             person_id, purpose=purpose, before=before, limit=limit + 1
         )
-        page, token = page_of(found, limit, lambda change: change.place, *query)
-        return pb.ListConsentHistoryResponse(
-            changes=map(wire.from_change, page), next_page_token=token
-        )
+        page, token = page_of(found, limit, wire.from_change, lambda change: change.place, *query)
+        return pb.ListConsentHistoryResponse(changes=page, next_page_token=token)

@@ -64,6 +64,7 @@ class Erasures:
 
         erasures = await self._store.list(running=running, after=after, limit=limit + 1)
         page, token = page_of(
-            erasures, limit, lambda one: Place(one.started_at, one.erasure_id), *query
-        )
-        return pb.ListErasuresResponse(erasures=map(wire.from_erasure, page), next_page_token=token)
+            erasures, limit, wire.from_erasure,
+            lambda one: Place(one.started_at, one.erasure_id), *query,
+        )  # fmt: skip
+        return pb.ListErasuresResponse(erasures=page, next_page_token=token)

@@ -67,11 +67,10 @@ class Groups:
 
         members = await self._store.members(group_id, after=after, limit=limit + 1)
         page, token = page_of(
-            members, limit, lambda member: Place(member.joined_at, member.row_id), *query
-        )
-        return pb.ListGroupMembersResponse(
-            members=map(wire.from_member, page), next_page_token=token
-        )
+            members, limit, wire.from_member,
+            lambda member: Place(member.joined_at, member.row_id), *query,
+        )  # fmt: skip
+        return pb.ListGroupMembersResponse(members=page, next_page_token=token)
 
     async def ListGroups(
         self, request: pb.ListGroupsRequest, context: rpc.Context
@@ -86,6 +85,7 @@ class Groups:
             person_id=person_id, kind=kind, after=after, limit=limit + 1
         )
         page, token = page_of(
-            groups, limit, lambda group: Place(group.created_at, group.group_id), *query
-        )
-        return pb.ListGroupsResponse(groups=map(wire.from_group, page), next_page_token=token)
+            groups, limit, wire.from_group,
+            lambda group: Place(group.created_at, group.group_id), *query,
+        )  # fmt: skip
+        return pb.ListGroupsResponse(groups=page, next_page_token=token)

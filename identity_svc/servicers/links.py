@@ -51,5 +51,5 @@ class Links:
         after = place_of(LinkPlace, request.page_token, *query)
 
         found = await self._store.links(person_id, after=after, limit=limit + 1)
-        page, token = page_of(found, limit, lambda link: link.place, *query)
-        return pb.ListLinksResponse(links=map(wire.from_link, page), next_page_token=token)
+        page, token = page_of(found, limit, wire.from_link, lambda link: link.place, *query)
+        return pb.ListLinksResponse(links=page, next_page_token=token)

@@ -121,8 +121,8 @@ class People:
         after = place_of(PersonPlace, request.page_token, *query)
 
         found = await self._store.find(wanted, after=after, limit=limit + 1)
-        page, token = page_of(found, limit, lambda person: person.place, *query)
-        return pb.ListPersonsResponse(persons=map(wire.from_person, page), next_page_token=token)
+        page, token = page_of(found, limit, wire.from_person, lambda person: person.place, *query)
+        return pb.ListPersonsResponse(persons=page, next_page_token=token)
 
     async def UpdatePerson(
         self, request: pb.UpdatePersonRequest, context: rpc.Context
@@ -174,10 +174,8 @@ class People:
         found = await self._store.pending(
             created_before=created_before, after=after, limit=limit + 1
         )
-        page, token = page_of(found, limit, lambda link: link.place, *query)
-        return pb.ListPendingRegistrationsResponse(
-            links=map(links.from_link, page), next_page_token=token
-        )
+        page, token = page_of(found, limit, links.from_link, lambda link: link.place, *query)
+        return pb.ListPendingRegistrationsResponse(links=page, next_page_token=token)
 
     async def _register_and_forget(self, registrations: Sequence[Registration]) -> list[Registered]:
         outcomes = await self._store.register(registrations)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
+from google.protobuf.message import Message
 from pydantic import TypeAdapter, ValidationError
 
 from svckit import ids, pages
@@ -12,6 +13,7 @@ from svckit.errors import InvalidRequest
 
 Place = TypeVar("Place", bound=tuple[Any, ...])
 Listed = TypeVar("Listed")
+Shown = TypeVar("Shown", bound=Message)
 
 _adapter = functools.cache(TypeAdapter[Any])
 
@@ -46,8 +48,13 @@ def _is_storable(value: datetime | int | str) -> bool:
 
 
 def page_of(
-    found: Sequence[Listed], limit: int, place: Callable[[Listed], tuple[Any, ...]], *query: Any
-) -> tuple[Sequence[Listed], str]:
-    """The page out of up to one more than `limit` things, and the token of the next one."""
-    page, more = found[:limit], found[limit:]
-    return page, pages.token(tuple(place(page[-1])), *query) if more else ""
+    found: Sequence[Listed], limit: int, show: Callable[[Listed], Shown],
+    place: Callable[[Listed], tuple[Any, ...]], *query: Any,
+) -> tuple[list[Shown], str]:  # fmt: skip
+    """The page out of up to one more than `limit` things, and the token of the next one.
+
+    It ends early where more would not fit into a message.
+    """
+    page = pages.fitting(map(show, found[:limit]))
+    more = len(page) < len(found)
+    return page, pages.token(tuple(place(found[len(page) - 1])), *query) if more else ""

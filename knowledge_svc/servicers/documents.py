@@ -16,7 +16,6 @@ from knowledge_svc.spooling import Spool
 from knowledge_svc.uploads import Uploads
 from knowledge_svc.wire import documents as wire
 from knowledge_svc.wire import items
-from knowledge_svc.wire.sizes import fitting
 from svckit import fields, pages, rpc
 from svckit.errors import InvalidRequest
 
@@ -79,7 +78,7 @@ class Documents:
         before = wire.to_place(request.page_token, query)
 
         found = await self._store.page(chosen, selection, before=before, limit=limit + 1)
-        documents = fitting(map(wire.from_document, found[:limit]))
+        documents = pages.fitting(map(wire.from_document, found[:limit]))
         more = len(documents) < len(found)
         return pb.ListDocumentsResponse(
             documents=documents,

@@ -8,7 +8,6 @@ from knowledge_svc.ports.items import ItemStore
 from knowledge_svc.search import Search
 from knowledge_svc.wire import changes, searching
 from knowledge_svc.wire import items as wire
-from knowledge_svc.wire.sizes import fitting
 from svckit import batches, fields, pages, rpc
 from svckit.calls import DEFAULT_SECONDS
 
@@ -51,7 +50,7 @@ class Items:
         before = wire.to_place(request.page_token, query)
 
         found = await self._items.page(chosen, before=before, limit=limit + 1)
-        items = fitting(map(wire.from_item, found[:limit]))
+        items = pages.fitting(map(wire.from_item, found[:limit]))
         more = len(items) < len(found)
         return pb.ListKnowledgeResponse(
             items=items,

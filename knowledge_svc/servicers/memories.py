@@ -10,7 +10,6 @@ from knowledge_svc.ports.memories import MemoryStore
 from knowledge_svc.recalling import Recalling
 from knowledge_svc.remembering import Remembering
 from knowledge_svc.wire import memories as wire
-from knowledge_svc.wire.sizes import fitting
 from svckit import batches, fields, pages, rpc
 from svckit.calls import DEFAULT_SECONDS
 
@@ -67,7 +66,7 @@ class Memories:
         after = wire.to_place(request.page_token, query)
 
         found = await self._memories.page(people, chosen, sorting, after=after, limit=limit + 1)
-        memories = fitting(map(wire.from_memory, found[:limit]))
+        memories = pages.fitting(map(wire.from_memory, found[:limit]))
         more = len(memories) < len(found)
         return pb.ListMemoriesResponse(
             memories=memories,
@@ -84,7 +83,7 @@ class Memories:
         before = wire.to_version(request.page_token, one)
 
         found = await self._memories.versions(one, before=before, limit=limit + 1)
-        versions = fitting(map(wire.from_memory, found[:limit]))
+        versions = pages.fitting(map(wire.from_memory, found[:limit]))
         more = len(versions) < len(found)
         return pb.ListMemoryVersionsResponse(
             versions=versions,

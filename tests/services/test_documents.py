@@ -185,7 +185,7 @@ async def test_a_link_that_is_over_is_refused(
 async def test_documents_are_listed_newest_first_in_pages(
     service: DocumentClient, monkeypatch: pytest.MonkeyPatch, most_bytes: int
 ):
-    monkeypatch.setattr("knowledge_svc.wire.sizes._PAGE_BYTES", most_bytes)
+    monkeypatch.setattr("svckit.pages._PAGE_BYTES", most_bytes)
     uploaded = [
         (await service.upload(f"Text {n}.", subject_id=ANN)).document.document_id for n in range(5)
     ]

@@ -142,6 +142,22 @@ async def test_members_and_groups_come_in_pages(identity, database):
     assert {group.member_count for group in found} == {4}
 
 
+async def test_a_page_of_groups_ends_where_a_message_is_full(identity):
+    wide = group_pb2.Group(kind="guild", metadata=a_struct({"scores": [0] * 8000}))
+    made = [
+        (await identity.CreateGroup(pb.CreateGroupRequest(group=wide))).group.group_id
+        for _ in range(50)
+    ]
+    request = pb.ListGroupsRequest(page_size=500)
+
+    first = await identity.ListGroups(request)
+    request.page_token = first.next_page_token
+    second = await identity.ListGroups(request)
+
+    assert [group.group_id for group in (*first.groups, *second.groups)] == made
+    assert first.next_page_token and not second.next_page_token
+
+
 async def test_what_is_not_there_is_named(identity):
     mia, nobody, nothing = await somebody(identity), ids.new(), ids.new()
     group = await a_group(identity)

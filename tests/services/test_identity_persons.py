@@ -219,3 +219,20 @@ async def test_people_are_listed_by_filters_and_in_pages(identity):
         identity.ListPersons(pb.ListPersonsRequest(page_token=first.next_page_token))
     )
     assert refusal.fields == ["page_token"]
+
+
+async def test_a_page_of_people_ends_where_a_message_is_full(identity):
+    # Numbers take more room in a message than as JSON: 16 KB are 88 KB.
+    wide = [a_request(metadata={"scores": [0] * 8000}) for _ in range(50)]
+    made = await identity.BatchRegisterPersons(pb.BatchRegisterPersonsRequest(requests=wide))
+    request = pb.ListPersonsRequest(page_size=500)
+
+    first = await identity.ListPersons(request)
+    request.page_token = first.next_page_token
+    second = await identity.ListPersons(request)
+
+    assert [person.person_id for person in (*first.persons, *second.persons)] == sorted(
+        result.response.identity.person_id for result in made.results
+    )
+    assert first.next_page_token and not second.next_page_token
+    assert first.ByteSize() < 4 << 20

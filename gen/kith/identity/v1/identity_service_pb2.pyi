@@ -429,7 +429,9 @@ class ListPersonsRequest(_message.Message):
     platform: _builtins.str
     """Only people with an open link on this platform, by any of their ids."""
     page_size: _builtins.int
-    """At most this many; 0 means 50, more than 500 means 500."""
+    """At most this many, and fewer where they would be more than 3 MiB; 0 means 50, more than
+    500 means 500.
+    """
     page_token: _builtins.str
     """`next_page_token` of the page before. Other fields must not change."""
     @_builtins.property
@@ -1794,7 +1796,9 @@ class ListGroupsRequest(_message.Message):
     kind: _builtins.str
     """Only groups of this kind."""
     page_size: _builtins.int
-    """At most this many; 0 means 50, more than 500 means 500."""
+    """At most this many, and fewer where they would be more than 3 MiB; 0 means 50, more than
+    500 means 500.
+    """
     page_token: _builtins.str
     """`next_page_token` of the page before. Other fields must not change."""
     def __init__(
@@ -2287,7 +2291,9 @@ class ListErasuresRequest(_message.Message):
     state: _erasure_pb2.ErasureState.ValueType
     """Only erasures in this state; unspecified means all."""
     page_size: _builtins.int
-    """At most this many; 0 means 50, more than 500 means 500."""
+    """At most this many, and fewer where they would be more than 3 MiB; 0 means 50, more than
+    500 means 500.
+    """
     page_token: _builtins.str
     """`next_page_token` of the page before. Other fields must not change."""
     def __init__(
