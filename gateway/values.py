@@ -3,12 +3,13 @@
 import re
 import unicodedata
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import orjson
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from svckit import fields, ids, structs
 from svckit.errors import InvalidRequest
@@ -111,8 +112,24 @@ def _key(value: str) -> str:
     return _characters(value, most=128)
 
 
-def _documented(**schema: Any) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", **schema})
+@dataclass(frozen=True, eq=False)
+class _Documented:
+    """What a value looks like, with the examples of whoever uses it.
+
+    pydantic's own WithJsonSchema drops these where a parameter of a route is of such a type.
+    """
+
+    schema: dict[str, Any]
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        examples = handler(core_schema).get("examples")
+        return {**self.schema, **({"examples": examples} if examples else {})}
+
+
+def _documented(**schema: Any) -> _Documented:
+    return _Documented({"type": "string", **schema})
 
 
 Word = Annotated[

@@ -10,7 +10,7 @@ from gateway.models.common import ADA
 
 _GRACE = "0192d3a4-7c1e-7b52-9f10-5a0c6d1e2f40"
 _MERGE = "0192d3a4-7c1e-7b52-9f10-5a0c6d1e2f41"
-_VERIFICATION = "0192d3a4-7c1e-7b52-9f10-5a0c6d1e2f42"
+VERIFICATION = "0192d3a4-7c1e-7b52-9f10-5a0c6d1e2f42"
 
 
 @with_config(example({"person_id": ADA, "link_id": LINK, "created": True, "event_id": EVENT}))
@@ -229,7 +229,7 @@ class LinksAnswer(TypedDict):
     next_page_token: str | None
 
 
-@with_config(example({"verification_id": _VERIFICATION, "code": "K7QX2MPA", "expires_at": TIME}))
+@with_config(example({"verification_id": VERIFICATION, "code": "K7QX2MPA", "expires_at": TIME}))
 class VerificationAnswer(TypedDict):
     """A verification, and the code to carry over the platform; it is told this once."""
 

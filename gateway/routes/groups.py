@@ -6,6 +6,7 @@ from fastapi import Body, FastAPI, Path, Query, Request
 from starlette.responses import Response
 
 from gateway import rendering
+from gateway.answers.common import GROUP
 from gateway.answers.groups import (
     GroupAnswer,
     GroupsAnswer,
@@ -27,7 +28,7 @@ from svckit.errors import InvalidRequest
 
 PATH = "/v1/groups"
 
-GroupId = Annotated[Uuid, Path()]
+GroupId = Annotated[Uuid, Path(examples=[GROUP])]
 Joining = Annotated[Membership | None, Body(examples=[{"role": "owner"}])]
 
 

@@ -14,7 +14,9 @@ from gateway.responses import respond
 from gateway.values import Word
 from kith.knowledge.v1 import index_service_pb2 as pb
 
-SpaceName = Annotated[Word, Path(description="The name of a space.")]
+SpaceName = Annotated[
+    Word, Path(description="The name of a space.", examples=["voyage_4_1024_whole_1"])
+]
 
 
 def add(app: FastAPI, clients: Clients) -> None:

@@ -6,7 +6,14 @@ from fastapi import FastAPI, Path, Query
 from starlette.responses import Response
 
 from gateway import rendering
-from gateway.answers.people import LinkAnswer, LinksAnswer, NewLinkAnswer, VerificationAnswer
+from gateway.answers.common import LINK
+from gateway.answers.people import (
+    VERIFICATION,
+    LinkAnswer,
+    LinksAnswer,
+    NewLinkAnswer,
+    VerificationAnswer,
+)
 from gateway.clients import Clients
 from gateway.flows.registrations import Registrations
 from gateway.models.common import Page
@@ -19,8 +26,8 @@ from kith.identity.v1 import identity_service_pb2
 
 PATH = "/v1/persons/{person_id}/links"
 
-LinkId = Annotated[Uuid, Path()]
-VerificationId = Annotated[Uuid, Path()]
+LinkId = Annotated[Uuid, Path(examples=[LINK])]
+VerificationId = Annotated[Uuid, Path(examples=[VERIFICATION])]
 
 
 def add(app: FastAPI, clients: Clients, registrations: Registrations) -> None:

@@ -8,6 +8,7 @@ from google.protobuf import duration_pb2
 from starlette.responses import Response
 
 from gateway import rendering
+from gateway.answers.common import SESSION
 from gateway.answers.sessions import ClaimAnswer, SessionAnswer
 from gateway.clients import Clients
 from gateway.models.sessions import Claim, NewSession, SessionPatch
@@ -20,7 +21,7 @@ from svckit import structs
 
 PATH = "/v1/sessions"
 
-SessionId = Annotated[Uuid, Path()]
+SessionId = Annotated[Uuid, Path(examples=[SESSION])]
 SecretKey = Annotated[
     str | None,
     Header(

@@ -129,6 +129,13 @@ async def test_every_route_shows_what_goes_in_and_what_comes_out(document: dict[
                 assert has_example(document, content), (name, status)
 
 
+async def test_every_parameter_that_is_required_shows_an_example(document: dict[str, Any]):
+    for name, operation in operations(document):
+        for parameter in operation.get("parameters", []):
+            if parameter["required"]:
+                assert parameter["schema"].get("examples"), (name, parameter["name"])
+
+
 async def test_validation_is_described_as_400_and_as_a_problem(document: dict[str, Any]):
     for name, operation in operations(document):
         assert "422" not in operation["responses"], name
