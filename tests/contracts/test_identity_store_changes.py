@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
 
 from identity_svc.adapters.sql_links import SqlLinkStore
@@ -141,6 +142,20 @@ async def test_metadata_may_grow_to_its_limit_counted_without_spaces(store):
 
     assert raised.value.violations[0][0] == "metadata"
     assert await person_of(store, mia.person_id) == full
+
+
+@pytest.mark.parametrize("number", [1e-300, -2.5e-8, 9.5e-6, 1.25e-5, 10.000001, 1 / 3])
+async def test_numbers_count_as_they_are_written_with_an_exponent(store, number):
+    numbers = [number] * 200
+    written = orjson.dumps({"list": numbers, "text": ""})
+    mia = await registered(store, metadata={"list": numbers})
+    room = METADATA_BYTES - len(written)
+
+    full = await store.update(mia.person_id, {"text": "x" * room}, etag=None, new_etag=ids.new())
+    with pytest.raises(MetadataTooLarge):
+        await store.update(mia.person_id, {"text": "x" * (room + 1)}, etag=None, new_etag=ids.new())
+
+    assert full.metadata == {"list": numbers, "text": "x" * room}
 
 
 async def test_an_update_of_nobody_is_refused(store):
