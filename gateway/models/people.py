@@ -42,7 +42,7 @@ class Registration(BaseModel):
         default_factory=dict,
         max_length=MOST_PURPOSES,
         description="Decisions by purpose: messages, knowledge, analytics, or one of the app's. "
-        "For somebody known already they fill only purposes that are unset.",
+        "For somebody known already they decide only purposes that were never decided.",
     )
 
 
@@ -112,8 +112,8 @@ class NewLink(BaseModel):
     platform_id: PlatformId
     verified: bool = Field(
         default=False,
-        description="Whether there is proof that the id is theirs. With it, somebody who was "
-        "registered by this id alone is merged into the person.",
+        description="Whether there is proof that the id is theirs. With it, a holder who was "
+        "registered, and not created by the app, is merged into the person.",
     )
     verification_method: Word | None = Field(
         default=None, description="What the proof is; only with `verified`."

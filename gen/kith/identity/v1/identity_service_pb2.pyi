@@ -115,9 +115,9 @@ class RegisterPersonRequest(_message.Message):
 
     @_builtins.property
     def consent(self) -> _person_pb2.Consent:
-        """Decisions given at registration. For a person who is there already they fill
-        only purposes that are unset: a retry never reverts a later decision. `version`
-        is ignored.
+        """Decisions given at registration. For a person who is there already they decide
+        only purposes that were never decided: a retry never reverts a later decision, nor
+        one that was taken back. `version` is ignored.
         """
 
     def __init__(
