@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from gateway import tracing
 from gateway.channels import FAILURES
 from gateway.clients import Clients
+from gateway.errors import moved
 from gateway.flows.entries import registration_event
 from gateway.models.people import Registration
 from gateway.rendering.values import purposes
@@ -41,7 +42,7 @@ class Registrations:
         """The person behind a platform id, whose registration is in the log."""
         [answer] = await self._clients.identity.register([registration_request(registration)])
         if isinstance(answer, BaseException):
-            raise answer
+            raise moved(answer, "consent.purposes", "consent")
         if answer.identity.registration_pending:
             await self.log(answer.identity)
         return answer

@@ -1,11 +1,18 @@
 """Consent in Postgres, through the SQL functions of the schema `identity`."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from pydantic import TypeAdapter
 
 from identity_svc.adapters.sql_errors import told_as
-from identity_svc.domain.consent import Consent, ConsentChange, ConsentPlace, State
+from identity_svc.domain.consent import (
+    Consent,
+    ConsentChange,
+    ConsentPlace,
+    State,
+    TooManyPurposes,
+)
 from identity_svc.domain.people import PersonNotFound
 from svckit.sql import SqlFunctions
 
@@ -20,7 +27,7 @@ class SqlConsentStore:
         self._sql = sql
 
     async def set(self, person_id: str, purposes: Mapping[str, State], *, source: str) -> Consent:
-        with told_as():
+        with told_as({"ZI009": partial(TooManyPurposes, "purposes")}):
             row = await self._sql.call(
                 "set_consent", person_id=person_id, purposes=dict(purposes), source=source
             )

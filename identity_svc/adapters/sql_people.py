@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from identity_svc.adapters.sql_errors import told_as
+from identity_svc.domain.consent import TooManyPurposes
 from identity_svc.domain.links import Link, LinkPlace
 from identity_svc.domain.people import (
     Account,
@@ -42,7 +44,7 @@ class SqlIdentityStore:
         self._sql = sql
 
     async def register(self, registrations: Sequence[Registration]) -> list[Registered]:
-        with told_as():
+        with told_as({"ZI009": partial(TooManyPurposes, "consent.purposes")}):
             outcomes = await self._sql.call(
                 "register_persons",
                 requests=[_request(registration) for registration in registrations],

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from svckit.errors import InvalidRequest
+
 State = Literal["unset", "granted", "denied"]
 
 
@@ -44,3 +46,10 @@ class ConsentPlace(NamedTuple):
     version: int
     person_id: str
     purpose: str
+
+
+class TooManyPurposes(InvalidRequest):
+    """Somebody would have decided on more purposes than a person may."""
+
+    def __init__(self, field: str, most: int) -> None:
+        super().__init__(field, f"would make more than {most} purposes of this person")

@@ -16,7 +16,7 @@ class ConsentStore(Protocol):
         """Record decisions for everyone whom the person is now, and answer what they allow.
 
         What changes nothing for anybody makes no version; nor does unsetting what was never
-        decided.
+        decided. Raises TooManyPurposes where anybody would have decided on too many.
         """
         ...
 

@@ -35,7 +35,8 @@ class IdentityStore(Protocol):
         However many calls register one account at once, there is one person and one
         link, and one request is told that it created them. Consent is stored at creation;
         for a person who is there it fills only purposes that were never decided, by each of
-        those merged for themselves. Links made here are pending until `confirm`.
+        those merged for themselves; raises TooManyPurposes where these would be too many. Links
+        made here are pending until `confirm`.
         """
         ...
 

@@ -11,7 +11,7 @@ from identity_svc.adapters.sql_consent import SqlConsentStore
 from identity_svc.adapters.sql_links import SqlLinkStore
 from identity_svc.adapters.sql_merges import SqlMergeStore
 from identity_svc.adapters.sql_people import SqlIdentityStore
-from identity_svc.domain.consent import Consent
+from identity_svc.domain.consent import Consent, TooManyPurposes
 from identity_svc.domain.people import PersonNotFound
 from identity_svc.ports.consent import ConsentStore
 from identity_svc.ports.merges import MergeStore
@@ -103,6 +103,24 @@ async def test_what_changes_nothing_makes_no_version(store, people):
     assert answer == before.consent
     assert await person_of(people, mia) == before
     assert len(await store.history(mia, purpose=None, before=None, limit=10)) == 1
+
+
+async def test_a_person_decides_on_so_many_purposes_and_no_more(store, people):
+    account = an_account()
+    mia = (await registered(people, account=account, consent={"messages": "granted"})).person_id
+    await store.set(mia, {f"p{n}": "granted" for n in range(255)}, source="")
+
+    with pytest.raises(TooManyPurposes) as raised:
+        await store.set(mia, {"one-more": "granted"}, source="")
+    with pytest.raises(TooManyPurposes) as raised_by_registration:
+        await people.register([a_registration(account, consent={"one-more": "denied"})])
+    changed = await store.set(mia, {"p1": "denied"}, source="")
+
+    assert raised.value.violations[0][0] == "purposes"
+    assert raised_by_registration.value.violations[0][0] == "consent.purposes"
+    assert len(changed.purposes) == 256
+    assert changed.purposes["p1"] == "denied"
+    assert changed.version == 3
 
 
 async def test_the_strictest_counts_while_people_are_one(store, people, merges, admin):

@@ -185,3 +185,19 @@ async def test_what_comes_over_any_of_their_ids_is_one_past(gateway: httpx.Async
     assert {answer["person_id"] for answer in answers} == {person_id}
     messages = await timeline(gateway, person_id, event_type="message")
     assert [event["platform"] for event in messages] == ["discord", "telegram"]
+
+
+async def test_too_many_purposes_of_a_person_are_refused_by_name(gateway: httpx.AsyncClient):
+    person_id = await registered(gateway)
+    for start in range(0, 256, 64):
+        some = {f"p{n}": "granted" for n in range(start, start + 64)}
+        await gateway.patch(f"/v1/persons/{person_id}/consent", json={"purposes": some})
+    one_more = {"one-more": "granted"}
+
+    changed = await gateway.patch(f"/v1/persons/{person_id}/consent", json={"purposes": one_more})
+    again = await gateway.post("/v1/register", json={**ADA, "consent": one_more})
+
+    assert fields(changed) == ["purposes"]
+    assert fields(again) == ["consent"]
+    kept = await gateway.get(f"/v1/persons/{person_id}/consent")
+    assert len(kept.json()["purposes"]) == 256

@@ -1256,7 +1256,9 @@ class SetConsentRequest(_message.Message):
     """
     @_builtins.property
     def purposes(self) -> _containers.ScalarMap[_builtins.str, _person_pb2.ConsentState.ValueType]:
-        """Decisions by purpose; purposes that are not given stay as they are. One to 64."""
+        """Decisions by purpose; purposes that are not given stay as they are. One to 64, and at
+        most 256 that a person ever decided on.
+        """
 
     def __init__(
         self,
