@@ -87,6 +87,12 @@ RULES: Mapping[str, Rule] = {
 _PHONE = re.compile(r"[+＋][\d\s().\-/\u2010-\u2015\u2212]+")
 _MOST_DIGITS = 15
 
+# What shows nothing around an id: blanks, and the marks for the direction of writing and the
+# like that address books wrap numbers in, and that come along when these are copied.
+_AROUND = "".join(filter(str.isspace, map(chr, range(0x10000)))) + (
+    "\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+)
+
 
 def account(platform: str, given: str, field: str = "platform_id") -> Account:
     """The account that an id, as the platform or a person gives it, stands for.
@@ -96,7 +102,7 @@ def account(platform: str, given: str, field: str = "platform_id") -> Account:
     """
     # Before anything else is done with it; composition may lengthen a text, hence again below.
     _check_length(given, field)
-    text = unicodedata.normalize("NFC", given.strip())
+    text = unicodedata.normalize("NFC", given.strip(_AROUND))
     if not text.isprintable() and any(unicodedata.category(each) == "Cc" for each in text):
         raise InvalidRequest(field, "holds a control character")
     text = _applied(RULES.get(platform, _EXACT), text)
@@ -109,7 +115,7 @@ def account(platform: str, given: str, field: str = "platform_id") -> Account:
 def _applied(rule: Rule, text: str) -> str:
     if rule.leading_at:
         while text.startswith("@"):
-            text = text[1:].lstrip()
+            text = text[1:].lstrip(_AROUND)
     while (rewritten := _rewritten(rule, text)) != text:
         text = rewritten
     if rule.phone and _PHONE.fullmatch(text):
@@ -121,7 +127,7 @@ def _applied(rule: Rule, text: str) -> str:
 
 def _rewritten(rule: Rule, text: str) -> str:
     matches = ((pattern.fullmatch(text), written) for pattern, written in rule.spellings)
-    return next((match.expand(written).strip() for match, written in matches if match), text)
+    return next((match.expand(written).strip(_AROUND) for match, written in matches if match), text)
 
 
 def _e164(text: str) -> str:

@@ -14,6 +14,7 @@ from svckit.errors import InvalidRequest
         ("telegram", "@MiaLind", "mialind"),
         ("telegram", "123456789", "123456789"),
         ("telegram", " @ @Mia ", "mia"),
+        ("telegram", "\u200e@\u200eMia", "mia"),
         ("instagram", "@Mia.Lind", "mia.lind"),
         ("x", "@MiaLind", "mialind"),
         ("twitter", "MIALIND", "mialind"),
@@ -35,6 +36,7 @@ from svckit.errors import InvalidRequest
         ("phone", "+٤٩ 170 1234567", "+491701234567"),
         ("phone", "tel:+49-170-1234567", "+491701234567"),
         ("phone", "+39 06 698 12345", "+390669812345"),
+        ("phone", "\u202a+49 170 1234567\u202c", "+491701234567"),
         # Of no country that is known.
         ("phone", "+999 12-34", "+9991234"),
         # Without a country code, nobody knows whose it is.
@@ -42,6 +44,7 @@ from svckit.errors import InvalidRequest
         ("phone", "491701234567", "491701234567"),
         ("phone", "+49 30 123456 ext. 5", "+49 30 123456 ext. 5"),
         ("sms", "+1 (201) 555-0123", "+12015550123"),
+        ("sms", " \u2066 tel:\u2068+1 (201) 555-0123\u2069 ", "+12015550123"),
         ("sms", "12345", "12345"),
         ("signal", "+49 170 1234567", "+491701234567"),
         ("signal", "Mia.42", "mia.42"),
@@ -88,6 +91,7 @@ IDS = st.one_of(
 
 
 @example("@ @Mia", "telegram")
+@example("@\u200e \u200e@\u202aMia\u202c", "telegram")
 @example("İstanbul", "telegram")
 @example("ΣΑΣ", "email")
 @example("\u0958", "web")
