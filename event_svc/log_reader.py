@@ -10,6 +10,7 @@ from typing import TypeVar
 from prometheus_client import Counter, Gauge
 
 from event_svc.domain.log import BeyondTheLog, Event, EventFilter
+from event_svc.domain.redaction import taken_away
 from event_svc.domain.subscriptions import MOST_EVENTS, Entry, Stretch
 from event_svc.fan_out import FanOut, Seat
 from event_svc.ports.subscriptions import LogHistory, WakeUps
@@ -189,5 +190,8 @@ class LogReader:
             if number % SLICE == 0:
                 await asyncio.sleep(0)
         self._tail.end = stretch.scanned_position
+        # Whoever still needs these reads what the log has left of them.
+        if taken := taken_away(stretch.events):
+            self._tail.forget(taken)
         READ.inc(len(stretch.events))
         POSITION.set(stretch.scanned_position)

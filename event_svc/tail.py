@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 
+from event_svc.domain.redaction import TakenAway
 from event_svc.domain.subscriptions import Entry
 
 MOST_EVENTS = 8192
@@ -32,8 +33,13 @@ class Tail:
         self._bytes += _size_of(entry)
         self.end = entry.position
         while len(self._entries) > self._most_events or self._bytes > self._most_bytes:
-            self.start, oldest = self._entries.popitem(last=False)
-            self._bytes -= _size_of(oldest)
+            self._make_room()
+
+    def forget(self, taken: TakenAway) -> None:
+        """Forget what was taken away from the log, and all before the last of it."""
+        last = next((entry for entry in reversed(self._entries.values()) if entry in taken), None)
+        while last is not None and self.start < last.position:
+            self._make_room()
 
     def get(self, position: int) -> Entry | None:
         """The event at a position, None once it had to make room."""
@@ -49,6 +55,10 @@ class Tail:
             found.append(entry)
         found.reverse()
         return found
+
+    def _make_room(self) -> None:
+        self.start, oldest = self._entries.popitem(last=False)
+        self._bytes -= _size_of(oldest)
 
 
 def _size_of(entry: Entry) -> int:

@@ -1,9 +1,10 @@
 """What is taken away from the log, and the notices that tell of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from event_svc.domain.log import Event, EventFilter
+from event_svc.domain.subscriptions import Entry
 
 # The reason that erasure writes, and no redaction may give.
 ERASED = "erased"
@@ -29,6 +30,38 @@ class Remains:
     readable: int
     total: int
     projection_values: int
+
+
+@dataclass(frozen=True, slots=True)
+class TakenAway:
+    """What notices tell of: events at some positions, and those of subjects that were logged
+    before a position.
+    """
+
+    positions: frozenset[int]
+    before: Mapping[str, int]
+
+    def __bool__(self) -> bool:
+        return bool(self.positions or self.before)
+
+    def __contains__(self, entry: Entry) -> bool:
+        is_before = entry.position < self.before.get(entry.subject_id or "", 0)
+        return is_before or entry.position in self.positions
+
+
+def taken_away(events: Iterable[Event]) -> TakenAway:
+    """What the notices among some events tell of."""
+    positions: set[int] = set()
+    before: dict[str, int] = {}
+    for notice in filter(_is_notice, events):
+        if notice.event_type == "redaction":
+            # Whoever may log can log what looks like a notice, and says in it what they like.
+            told = notice.content.get("positions")
+            if isinstance(told, list):
+                positions.update(each for each in told if isinstance(each, int))
+        elif notice.subject_id is not None:
+            before[notice.subject_id] = notice.position
+    return TakenAway(frozenset(positions), before)
 
 
 def shown(events: Sequence[Event], chosen: EventFilter) -> Sequence[Event]:

@@ -12,6 +12,7 @@ from svckit import ids, structs
 from tests.support.cluster import WAITING, administrator
 from tests.support.events import Stub, a_message, event_service, log_one, move_clock
 from tests.support.refusals import refusal_of
+from tests.support.subscribers import Stream
 
 ADA, BOB = ids.new(), ids.new()
 
@@ -90,6 +91,44 @@ async def test_a_persons_past_shows_no_notices_unless_they_are_asked_for(events)
         {"event_ids": [place.event_id], "positions": [1]}
     ]
     assert [event.event_type for event in everything] == ["message", "redaction"]
+
+
+@pytest.mark.parametrize("by", ["redaction", "erasure"])
+async def test_what_was_taken_away_is_not_told_from_memory(events, by):
+    # Whoever is there first has the service keep in memory what comes.
+    async with Stream(events, from_now=True) as first:
+        await first.until_caught_up()
+        secret = await log_one(events, person_id=ADA, content={"text": "secret"})
+        await log_one(events, person_id=BOB, content={"text": "hello"})
+        await first.events(2)
+        if by == "redaction":
+            request = pb.RedactEventsRequest(event_ids=[secret.event_id], reason="why")
+            await events.RedactEvents(request)
+        else:
+            await erase(events, ADA)
+        await first.events(1)
+        async with Stream(events, after_position=0) as second:
+            answer = await second.next()
+            await log_one(events, person_id=BOB)
+            assert (await first.events(1), await second.events(1)) == ([4], [4])
+
+    told = [(event.position, structs.to_dict(event.content)) for event in answer.events]
+    assert [position for position, _ in told] == [1, 2, 3]
+    assert [content for _, content in told[:2]] == [{}, {"text": "hello"}]
+
+
+async def test_what_only_looks_like_a_notice_takes_nothing_from_anybody(events):
+    async with Stream(events, from_now=True) as stream:
+        await stream.until_caught_up()
+        await log_one(events, person_id=ADA)
+        for content in ({"positions": [{}, "x", 1]}, {"positions": 1}, {}):
+            for kind in ("redaction", "erasure"):
+                await log_one(
+                    events, platform="kith", event_type=kind, person_id=ADA, content=content
+                )
+        async with Stream(events, after_position=0) as second:
+            assert await second.until_caught_up() == list(range(1, 8))
+        assert await stream.events(7) == list(range(1, 8))
 
 
 BAD_IDS = [
