@@ -1,5 +1,6 @@
 """SearchEvents: parse, ask the store, render."""
 
+from event_svc.domain.redaction import shown
 from event_svc.ports.search import SearchStore
 from event_svc.wire import log as log_wire
 from event_svc.wire import search as wire
@@ -25,6 +26,6 @@ class Search:
 
         page = await self._store.search(chosen, patterns, before=place, limit=limit)
         return pb.SearchEventsResponse(
-            events=map(log_wire.from_event, page.events),
+            events=map(log_wire.from_event, shown(page.events, chosen)),
             next_page_token=pages.token(page.scanned_position, query) if page.more else "",
         )

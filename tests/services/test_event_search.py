@@ -148,3 +148,19 @@ async def test_searches_go_on_beside_writers(events):
 
     for found in [*searched, await search()]:
         assert found == list(range(len(found), 0, -1))
+
+
+async def test_a_notice_is_no_hit_unless_it_is_asked_for(events):
+    place = await log_one(events, person_id=ADA, content={"text": "tea"})
+    await events.RedactEvents(pb.RedactEventsRequest(event_ids=[place.event_id], reason="why"))
+
+    async def found(**chosen: list[str]) -> list[int]:
+        chosen_events = event_pb2.EventFilter(subject_ids=[ADA], **chosen)
+        # The notice names the event by its id.
+        answer = await events.SearchEvents(
+            a_search(filter=chosen_events, query=place.event_id, mode=pb.SEARCH_MODE_SUBSTRING)
+        )
+        return [event.position for event in answer.events]
+
+    assert await found() == []
+    assert await found(event_types=["redaction"]) == [2]

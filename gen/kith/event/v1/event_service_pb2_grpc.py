@@ -208,7 +208,8 @@ class EventServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchEvents(self, request, context):
-        """SearchEvents reads the events of a scope that hold words or a text, newest first.
+        """SearchEvents reads the events of a scope that hold words or a text, newest first. It leaves
+        out the notices that ListEvents leaves out.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

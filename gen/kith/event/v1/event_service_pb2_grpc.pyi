@@ -60,7 +60,9 @@ class EventServiceStub:
     left out, so a page may be short, or empty, and not be the last.
     """
     SearchEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]
-    """SearchEvents reads the events of a scope that hold words or a text, newest first."""
+    """SearchEvents reads the events of a scope that hold words or a text, newest first. It leaves
+    out the notices that ListEvents leaves out.
+    """
     GetEventStats: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.GetEventStatsRequest, _event_service_pb2.GetEventStatsResponse]
     """GetEventStats counts events by time bucket, type and platform."""
     SubscribeEvents: _grpc.UnaryStreamMultiCallable[_event_service_pb2.SubscribeEventsRequest, _event_service_pb2.SubscribeEventsResponse]
@@ -163,7 +165,9 @@ class EventServiceAsyncStub(EventServiceStub):
     left out, so a page may be short, or empty, and not be the last.
     """
     SearchEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]  # type: ignore[assignment]
-    """SearchEvents reads the events of a scope that hold words or a text, newest first."""
+    """SearchEvents reads the events of a scope that hold words or a text, newest first. It leaves
+    out the notices that ListEvents leaves out.
+    """
     GetEventStats: _aio.UnaryUnaryMultiCallable[_event_service_pb2.GetEventStatsRequest, _event_service_pb2.GetEventStatsResponse]  # type: ignore[assignment]
     """GetEventStats counts events by time bucket, type and platform."""
     SubscribeEvents: _aio.UnaryStreamMultiCallable[_event_service_pb2.SubscribeEventsRequest, _event_service_pb2.SubscribeEventsResponse]  # type: ignore[assignment]
@@ -305,7 +309,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _event_service_pb2.SearchEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_event_service_pb2.SearchEventsResponse, _abc.Awaitable[_event_service_pb2.SearchEventsResponse]]:
-        """SearchEvents reads the events of a scope that hold words or a text, newest first."""
+        """SearchEvents reads the events of a scope that hold words or a text, newest first. It leaves
+        out the notices that ListEvents leaves out.
+        """
 
     @_abc_1.abstractmethod
     def GetEventStats(
