@@ -17,7 +17,7 @@ from gateway.answers.events import (
     StatsAnswer,
 )
 from gateway.clients import Clients
-from gateway.errors import in_batch, renamed
+from gateway.errors import in_batch, moved, renamed
 from gateway.flows.log_events import LogEvents
 from gateway.flows.reading import EventsPage, Reading
 from gateway.flows.redacting import redact
@@ -104,12 +104,15 @@ def _add_logging(app: FastAPI, log_events: LogEvents) -> None:
 
 def _add_pages(app: FastAPI, reading: Reading, live: Live) -> None:
     async def answer(query: TimelineQuery, person_id: str | None, request: Request) -> Response:
-        if query.wait:
-            # Whoever has gone is not waited for.
-            page = await live.run("poll", reading.page(query, person_id), request.receive)
-            page = page or EventsPage((), "", query.after)
-        else:
-            page = await reading.page(query, person_id)
+        try:
+            if query.wait:
+                # Whoever has gone is not waited for.
+                page = await live.run("poll", reading.page(query, person_id), request.receive)
+                page = page or EventsPage((), "", query.after)
+            else:
+                page = await reading.page(query, person_id)
+        except InvalidRequest as error:
+            raise moved(error, "after_position", "after") from None
         body: EventsAnswer = {
             "events": [rendering.event(event) for event in page.events],
             "next_page_token": page.next_page_token or None,

@@ -1,5 +1,7 @@
 """Live events as server-sent events: of everybody, or of one person."""
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any
 
 import orjson
@@ -8,7 +10,8 @@ from pydantic import BeforeValidator
 from starlette.responses import Response
 
 from gateway.answers.events import EVENT_EXAMPLE
-from gateway.flows.following import Following, Start
+from gateway.errors import moved
+from gateway.flows.following import Following, Start, Step
 from gateway.live import Live
 from gateway.models.events import EventStreamQuery, TimelineStreamQuery
 from gateway.openapi import problems
@@ -17,13 +20,16 @@ from gateway.routes.common import PersonId
 from gateway.routes.sse import MEDIA_TYPE, EventStream
 from gateway.values import Position
 from kith.event.v1 import event_pb2
+from svckit.errors import InvalidRequest
+
+LAST_EVENT_ID = "Last-Event-ID"
 
 LastEventId = Annotated[
     Position | None,
     # A browser that has seen no id yet sends none, or an empty one.
     BeforeValidator(lambda value: value or None),
     Header(
-        alias="Last-Event-ID",
+        alias=LAST_EVENT_ID,
         description="The last id that was received: the stream goes on behind it.",
     ),
 ]
@@ -55,7 +61,8 @@ def add(app: FastAPI, following: Following, live: Live) -> None:
             platforms=query.platform,
         )
         steps = following.follow(chosen, _start(query, last_id), person_id)
-        return EventStream(live, kind, steps)
+        field = "after" if last_id is None else LAST_EVENT_ID
+        return EventStream(live, kind, _named(steps, field))
 
     @app.get("/v1/events/stream", response_class=Response, tags=["events"], responses=_RESPONSES)
     async def stream_events(
@@ -84,3 +91,13 @@ def _start(query: TimelineStreamQuery, last_id: int | None) -> Start:
     if query.after is not None:
         return query.after
     return query.from_ or "now"
+
+
+async def _named(steps: AsyncIterator[Step], field: str) -> AsyncIterator[Step]:
+    """The steps; what is wrong with where they begin is said of the field that said so."""
+    async with aclosing(steps):  # type: ignore[type-var]
+        try:
+            async for step in steps:
+                yield step
+        except InvalidRequest as error:
+            raise moved(error, "after_position", field) from None

@@ -10,7 +10,7 @@ import pytest
 
 from kith.identity.v1 import person_pb2
 from svckit import errors, ids
-from tests.support.messages import eventually, problem
+from tests.support.messages import eventually, fields, problem
 from tests.support.scripted import Scripted
 from tests.support.scriptedlog import ScriptedLog
 
@@ -103,6 +103,18 @@ async def test_polling_on_and_on_loses_and_repeats_nothing(
     await writing
 
     assert found == [n for n in range(60) if n % 3]
+
+
+@pytest.mark.parametrize("wait", [0, 1])
+async def test_a_position_beyond_the_log_is_said_of_what_named_it(
+    scripted: Scripted, gateway: httpx.AsyncClient, wait: int
+):
+    error = errors.InvalidRequest("after_position", "is beyond the log's end")
+    scripted.events.answer("ListEvents", error)
+
+    answer = await gateway.get("/v1/events", params={"after": 9, "wait": wait})
+
+    assert (answer.status_code, fields(answer)) == (400, ["after"])
 
 
 async def test_stopping_answers_whoever_waits(scripted: Scripted, log: ScriptedLog):

@@ -184,6 +184,21 @@ async def test_a_position_that_is_gone_is_410(scripted: Scripted, url: str):
         assert problem(blocks.response)["first_position"] == "17"
 
 
+@pytest.mark.parametrize(
+    ("headers", "field"), [({}, "after"), ({"Last-Event-ID": "8"}, "Last-Event-ID")]
+)
+async def test_a_position_beyond_the_log_is_said_of_what_named_it(
+    scripted: Scripted, url: str, headers: dict[str, str], field: str
+):
+    error = errors.InvalidRequest("after_position", "is beyond the log's end")
+    scripted.events.answer("SubscribeEvents", error)
+
+    async with httpx.AsyncClient(base_url=url) as client:
+        answer = await client.get("/v1/events/stream", params={"after": 9}, headers=headers)
+
+    assert (answer.status_code, fields(answer)) == (400, [field])
+
+
 async def test_what_goes_wrong_in_the_middle_is_the_last_block(log: ScriptedLog, url: str):
     async with following(url) as blocks:
         await blocks.next()
