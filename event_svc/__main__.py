@@ -60,7 +60,7 @@ def assemble(
     ingest = Ingest(intake)
     servicer = combined(
         event_service_pb2_grpc.EventServiceServicer,
-        Log(events, intake),
+        Log(events, history, intake),
         ingest,
         Search(SqlSearchStore(store.functions)),
         Stats(SqlStatsStore(store.functions)),

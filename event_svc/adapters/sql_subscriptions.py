@@ -6,6 +6,7 @@ from svckit.sql import SqlFunctions
 
 # What one look covers where no index serves the filter.
 MOST_POSITIONS = 50_000
+_LARGEST = 2**63 - 1
 
 
 class SqlLogHistory:
@@ -19,11 +20,13 @@ class SqlLogHistory:
 
     async def read(self, chosen: EventFilter, *, after: int, limit: int) -> Stretch:
         is_indexed = bool(chosen.subject_ids or chosen.group_id or chosen.session_id)
+        # What is looked at ends at a position, too.
+        most_positions = min(MOST_POSITIONS, _LARGEST - 1 - after)
         page = await self._sql.call(
             "read_log",
             page_limit=limit,
             after_position=after,
-            most_positions=None if is_indexed else MOST_POSITIONS,
+            most_positions=None if is_indexed else most_positions,
             # An id given twice would be read twice.
             subject_ids=list(dict.fromkeys(chosen.subject_ids)) or None,
             group_id=chosen.group_id,

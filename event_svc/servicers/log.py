@@ -1,10 +1,11 @@
 """EventService: parse, ask the store (together with whoever else is asking), render."""
 
 from event_svc.domain import DOMAIN
-from event_svc.domain.log import MOST_EVENTS
+from event_svc.domain.log import MOST_EVENTS, EventFilter, EventPage
 from event_svc.domain.redaction import shown
 from event_svc.intake import Intake, Outcome
 from event_svc.ports.log import EventStore
+from event_svc.ports.subscriptions import LogHistory
 from event_svc.wire import log as wire
 from kith.event.v1 import event_service_pb2 as pb
 from svckit import batches, fields, pages, rpc
@@ -14,8 +15,9 @@ from svckit.errors import InvalidRequest
 class Log:
     """The contract over its ports; what is logged goes through the intake."""
 
-    def __init__(self, events: EventStore, intake: Intake) -> None:
+    def __init__(self, events: EventStore, history: LogHistory, intake: Intake) -> None:
         self._events = events
+        self._history = history
         self._intake = intake
 
     async def LogEvent(
@@ -57,6 +59,7 @@ class Log:
         chosen = wire.to_filter(request.filter)
         descending = wire.to_descending(request.order)
         after = wire.to_position(request.after_position, "after_position")
+        follows = wire.to_follows(request)
         query = wire.query_of(request, chosen, descending=descending)
         place = wire.to_place(request.page_token, query)
 
@@ -65,12 +68,20 @@ class Log:
                 chosen, after=after, before=place, descending=True, limit=limit
             )
         else:
-            page = await self._events.page(chosen, after=max(after, place or 0), limit=limit)
+            after = max(after, place or 0)
+            # Whoever begins at the beginning has missed nothing yet.
+            read = self._follow if follows and after else self._events.page
+            page = await read(chosen, after=after, limit=limit)
+        events = page.events if follows else shown(page.events, chosen)
         return pb.ListEventsResponse(
-            events=map(wire.from_event, shown(page.events, chosen)),
+            events=map(wire.from_event, events),
             next_page_token=pages.token(page.scanned_position, query) if page.more else "",
             scanned_position=0 if descending else page.scanned_position,
         )
+
+    async def _follow(self, chosen: EventFilter, *, after: int, limit: int) -> EventPage:
+        stretch = await self._history.read(chosen, after=after, limit=limit)
+        return EventPage(stretch.events, not stretch.at_end, stretch.scanned_position)
 
 
 def _result(outcome: Outcome) -> pb.LogEventsResult:

@@ -146,6 +146,13 @@ def to_descending(order: int) -> bool:
     return order == pb.ORDER_DESCENDING
 
 
+def to_follows(request: pb.ListEventsRequest) -> bool:
+    """Whether the caller goes on where it was."""
+    if request.follow and request.order == pb.ORDER_DESCENDING:
+        raise InvalidRequest("follow", "is only for ascending order")
+    return request.follow
+
+
 def to_position(value: int, field: str) -> int:
     """A place in the log, 0 for its beginning."""
     if value < 0:

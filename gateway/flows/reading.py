@@ -37,7 +37,8 @@ class Reading:
         """A page of the log, or of one person's past.
 
         Where nothing is there after `query.after`, it comes as soon as something is, and at
-        the latest after `query.wait` seconds. Raises PersonNotFound, TooManySubjects.
+        the latest after `query.wait` seconds. Whoever goes on after a position is to miss
+        nothing: raises POSITION_EXPIRED. Raises PersonNotFound, TooManySubjects.
         """
         chosen = await self._filter(query, person_id)
         ascending = query.is_ascending
@@ -51,6 +52,7 @@ class Reading:
                 page_size=query.page_size,
                 page_token=query.page_token,
                 page_scope=person_id or "",
+                follow=ascending and query.after is not None,
             )
         )
         if query.wait and not page.events:

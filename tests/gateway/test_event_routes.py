@@ -248,6 +248,7 @@ async def test_a_list_takes_every_filter_and_expands_whoever_is_meant(
     asked = scripted.events.last("ListEvents")
     assert asked == pb.ListEventsRequest(
         filter=FILTER, after_position=5, order=pb.ORDER_ASCENDING, page_size=3, page_token="t",
+        follow=True,
         # The person as addressed: what else they are called may change between pages.
         page_scope=person_id,
     )  # fmt: skip

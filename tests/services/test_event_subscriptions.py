@@ -182,6 +182,48 @@ async def test_a_position_that_retention_took_is_refused(events, database):
     assert kept == all_there_is == [5, 6, 7, 8, 9]
 
 
+@pytest.mark.parametrize("subjects", [[], [ADA]])
+async def test_a_list_that_is_followed_is_told_as_a_subscription_is(events, database, subjects):
+    await log_many(events, 8, person_id=ADA)
+    request = pb.RedactEventsRequest(event_ids=[(await log_one(events, person_id=ADA)).event_id])
+    request.reason = "why"
+    await events.RedactEvents(request)
+    async with administrator(database) as admin:
+        await admin.execute("DELETE FROM event.event_log WHERE position <= 4")
+        await admin.execute("UPDATE event.log_head SET expired_position = 4")
+        statement = "UPDATE event.partitions SET first_position = 5 WHERE first_position = 1"
+        await admin.execute(statement)
+
+    async def page(after: int, **more) -> pb.ListEventsResponse:
+        chosen = event_pb2.EventFilter(subject_ids=subjects)
+        return await events.ListEvents(
+            pb.ListEventsRequest(filter=chosen, after_position=after, follow=True, **more)
+        )
+
+    expired = await refusal_of(page(3))
+    beyond = [await refusal_of(page(after)) for after in (11, 2**63 - 1)]
+    first = await page(4, page_size=2)
+    second = await page(4, page_size=2, page_token=first.next_page_token)
+
+    assert (expired.reason, expired.metadata["first_position"]) == ("POSITION_EXPIRED", "4")
+    assert [refusal.fields for refusal in beyond] == [["after_position"]] * 2
+    assert [event.position for event in (*first.events, *second.events)] == [5, 6, 7, 8]
+    # With the notice.
+    for after in (0, 4):
+        all_there_is = await page(after)
+        assert [event.position for event in all_there_is.events] == [5, 6, 7, 8, 9, 10]
+        assert (all_there_is.scanned_position, all_there_is.next_page_token) == (10, "")
+    assert not (await page(10)).events
+
+
+async def test_only_what_is_read_forwards_can_be_followed(events):
+    request = pb.ListEventsRequest(follow=True, order=pb.ORDER_DESCENDING)
+
+    refusal = await refusal_of(events.ListEvents(request))
+
+    assert refusal.fields == ["follow"]
+
+
 async def test_a_position_beyond_the_log_is_refused(events):
     await log_many(events, 3)
 

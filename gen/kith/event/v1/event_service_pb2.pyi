@@ -446,6 +446,7 @@ class ListEventsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     PAGE_SCOPE_FIELD_NUMBER: _builtins.int
+    FOLLOW_FIELD_NUMBER: _builtins.int
     after_position: _builtins.int
     """Only events after this position; 0 means from the beginning."""
     order: Global___Order.ValueType
@@ -458,6 +459,11 @@ class ListEventsRequest(_message.Message):
     """Binds page tokens to this name in place of `filter.subject_ids`: whoever expands
     a person to subjects gives the person here, so that paging survives a change of
     the expansion. At most 128 characters.
+    """
+    follow: _builtins.bool
+    """The caller goes on where it was, and is to miss nothing: as for SubscribeEvents, notices
+    are events, and `after_position`, unless it is 0, has to be within the log. Only in
+    ascending order.
     """
     @_builtins.property
     def filter(self) -> _event_pb2.EventFilter:
@@ -472,10 +478,11 @@ class ListEventsRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         page_scope: _builtins.str = ...,
+        follow: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_position", b"after_position", "filter", b"filter", "order", b"order", "page_scope", b"page_scope", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_position", b"after_position", "filter", b"filter", "follow", b"follow", "order", b"order", "page_scope", b"page_scope", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -201,7 +201,9 @@ class EventServiceServicer:
     def ListEvents(self, request, context):
         """ListEvents reads the events that a filter chooses, in order of position. Where it
         names subjects, a group or a session and no types, notices of redaction and erasure are
-        left out, so a page may be short, or empty, and not be the last.
+        left out, so a page may be short, or empty, and not be the last. Not so for whoever follows
+        the log (`follow`), who is told as a subscriber is. FAILED_PRECONDITION, POSITION_EXPIRED
+        where a follower would miss what retention has dropped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -57,7 +57,9 @@ class EventServiceStub:
     ListEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]
     """ListEvents reads the events that a filter chooses, in order of position. Where it
     names subjects, a group or a session and no types, notices of redaction and erasure are
-    left out, so a page may be short, or empty, and not be the last.
+    left out, so a page may be short, or empty, and not be the last. Not so for whoever follows
+    the log (`follow`), who is told as a subscriber is. FAILED_PRECONDITION, POSITION_EXPIRED
+    where a follower would miss what retention has dropped.
     """
     SearchEvents: _grpc.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]
     """SearchEvents reads the events of a scope that hold words or a text, newest first. It leaves
@@ -162,7 +164,9 @@ class EventServiceAsyncStub(EventServiceStub):
     ListEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.ListEventsRequest, _event_service_pb2.ListEventsResponse]  # type: ignore[assignment]
     """ListEvents reads the events that a filter chooses, in order of position. Where it
     names subjects, a group or a session and no types, notices of redaction and erasure are
-    left out, so a page may be short, or empty, and not be the last.
+    left out, so a page may be short, or empty, and not be the last. Not so for whoever follows
+    the log (`follow`), who is told as a subscriber is. FAILED_PRECONDITION, POSITION_EXPIRED
+    where a follower would miss what retention has dropped.
     """
     SearchEvents: _aio.UnaryUnaryMultiCallable[_event_service_pb2.SearchEventsRequest, _event_service_pb2.SearchEventsResponse]  # type: ignore[assignment]
     """SearchEvents reads the events of a scope that hold words or a text, newest first. It leaves
@@ -300,7 +304,9 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_event_service_pb2.ListEventsResponse, _abc.Awaitable[_event_service_pb2.ListEventsResponse]]:
         """ListEvents reads the events that a filter chooses, in order of position. Where it
         names subjects, a group or a session and no types, notices of redaction and erasure are
-        left out, so a page may be short, or empty, and not be the last.
+        left out, so a page may be short, or empty, and not be the last. Not so for whoever follows
+        the log (`follow`), who is told as a subscriber is. FAILED_PRECONDITION, POSITION_EXPIRED
+        where a follower would miss what retention has dropped.
         """
 
     @_abc_1.abstractmethod
