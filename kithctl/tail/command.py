@@ -17,6 +17,8 @@ from kithctl.tail.service import ServiceSource
 from kithctl.tail.source import Choice, Source, Start, Told, going_on
 from kithctl.target import HomeOption
 
+_LAST_POSITION = 2**63 - 1
+
 
 def tail(
     gateway: GatewayOption = None,
@@ -100,7 +102,7 @@ def _start(text: str | None, follow: bool) -> Start:
             return text
         case _:
             with suppress(ValueError):
-                if (position := int(text)) >= 0:
+                if 0 <= (position := int(text)) <= _LAST_POSITION:
                     return position
             raise Failure(f"--from {text}: is to be beginning, now, or a position")
 

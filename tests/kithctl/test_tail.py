@@ -181,6 +181,7 @@ async def test_a_position_that_is_gone_is_told_with_what_is_left(tmp_path, scrip
         ),
         (("--from", "noon"), "--from noon: is to be beginning, now, or a position"),
         (("--from", "-1"), "--from -1: is to be beginning, now, or a position"),
+        (("--from", f"{2**63}"), f"--from {2**63}: is to be beginning, now, or a position"),
     ],
 )
 async def test_what_the_person_can_put_right_is_one_line(tmp_path, arguments, said):
