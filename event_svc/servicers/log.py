@@ -72,11 +72,12 @@ class Log:
             # Whoever begins at the beginning has missed nothing yet.
             read = self._follow if follows and after else self._events.page
             page = await read(chosen, after=after, limit=limit)
-        events = page.events if follows else shown(page.events, chosen)
+        told = page.events if follows else shown(page.events, chosen)
+        events, more, scanned_position = wire.from_page(page, told)
         return pb.ListEventsResponse(
-            events=map(wire.from_event, events),
-            next_page_token=pages.token(page.scanned_position, query) if page.more else "",
-            scanned_position=0 if descending else page.scanned_position,
+            events=events,
+            next_page_token=pages.token(scanned_position, query) if more else "",
+            scanned_position=0 if descending else scanned_position,
         )
 
     async def _follow(self, chosen: EventFilter, *, after: int, limit: int) -> EventPage:

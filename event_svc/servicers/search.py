@@ -25,7 +25,8 @@ class Search:
         place = log_wire.to_place(request.page_token, query)
 
         page = await self._store.search(chosen, patterns, before=place, limit=limit)
+        events, more, scanned_position = log_wire.from_page(page, shown(page.events, chosen))
         return pb.SearchEventsResponse(
-            events=map(log_wire.from_event, shown(page.events, chosen)),
-            next_page_token=pages.token(page.scanned_position, query) if page.more else "",
+            events=events,
+            next_page_token=pages.token(scanned_position, query) if more else "",
         )

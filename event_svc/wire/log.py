@@ -9,6 +9,7 @@ from event_svc.domain.log import (
     Append,
     Event,
     EventFilter,
+    EventPage,
     LoggedEvent,
     NewEvent,
     body_hash,
@@ -26,6 +27,8 @@ MOST_SCOPE_CHARACTERS = 128
 MOST_SUBJECTS = 1000
 MOST_WORDS = 32
 HASH_BYTES = 32
+# Clients take messages of 4 MiB unless told otherwise; one event is at most about 3 MiB.
+PAGE_BYTES = 3 << 20
 
 _LARGEST = 2**63 - 1
 
@@ -86,6 +89,22 @@ def from_event(event: Event) -> event_pb2.Event:
         redacted_at=fields.to_timestamp(event.redacted_at),
         redaction_reason=event.redaction_reason or "",
     )
+
+
+def from_page(page: EventPage, shown: Sequence[Event]) -> tuple[list[event_pb2.Event], bool, int]:
+    """What is shown of a page, as far as any client can take it; whether others may follow, and
+    up to where it was looked at then.
+
+    The store counts what it has as text, and a digit takes eleven bytes in a message.
+    """
+    messages: list[event_pb2.Event] = []
+    left = PAGE_BYTES
+    for message in map(from_event, shown):
+        left -= message.ByteSize()
+        if left < 0 and messages:
+            return messages, True, messages[-1].position
+        messages.append(message)
+    return messages, page.more, page.scanned_position
 
 
 def to_filter(message: event_pb2.EventFilter) -> EventFilter:

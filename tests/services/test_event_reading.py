@@ -244,3 +244,27 @@ async def test_a_cursor_remembers_how_far_a_consumer_came(events):
     assert saved == [0, 4, 4]
     assert (refusal.reason, refusal.fields) == ("INVALID_ARGUMENT", ["position"])
     assert (await events.GetCursor(pb.GetCursorRequest(name="catch-up:1"))).position == 4
+
+
+@pytest.mark.parametrize("order", [pb.ORDER_ASCENDING, pb.ORDER_DESCENDING])
+async def test_what_is_small_as_text_and_large_as_a_message_comes_in_pages_for_any_client(
+    events, order
+):
+    # In a message a digit takes eleven bytes.
+    content = {"text": "tea", "digits": [1] * 100_000}
+    large = [(await log_one(events, person_id=ADA, content=content)).position for _ in range(5)]
+    chosen = event_pb2.EventFilter(subject_ids=[ADA])
+
+    listed, _ = await follow(events, filter=chosen, order=order)
+    searched: list[int] = []
+    token = ""
+    while token or not searched:
+        page = await events.SearchEvents(
+            pb.SearchEventsRequest(filter=chosen, query="tea", page_token=token)
+        )
+        assert page.ByteSize() < 4 << 20
+        searched += [event.position for event in page.events]
+        token = page.next_page_token
+
+    assert listed == (large if order == pb.ORDER_ASCENDING else large[::-1])
+    assert searched == large[::-1]
