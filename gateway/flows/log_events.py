@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 
@@ -23,17 +24,21 @@ class LogEvents:
         self._clients = clients
 
     async def __call__(
-        self, events: Sequence[NewEvent], event_ids: Sequence[str]
+        self, events: Sequence[NewEvent], event_ids: Sequence[str], *, is_keyed: bool = False
     ) -> Sequence[event_pb2.LoggedEvent]:
         """Where each event stands under its id, in order; raises if none is logged.
 
-        Errors name fields as the service does: `events[17].content`.
+        `is_keyed`: those that brought no id have it from a key of all of them, and a repeat is
+        one only if all are the same, and as many. Errors name fields as the service does:
+        `events[17].content`.
         """
         people = await self._resolve(events)
         new = [
             _new_event(event, event_id, people.get((event.platform, event.platform_id)))
             for event, event_id in zip(events, event_ids, strict=True)
         ]
+        if is_keyed and len(events) > 1:
+            _bind(events, new)
         request = event_service_pb2.LogEventsRequest(events=new)
         if request.ByteSize() > MOST_BYTES:
             raise Refused(413, "BODY_TOO_LARGE", "these events are too large to be logged at once")
@@ -87,7 +92,18 @@ def _new_event(
     return new
 
 
+def _bind(events: Sequence[NewEvent], new: Sequence[event_pb2.NewEvent]) -> None:
+    """Have "same body" mean that of the whole batch, for events that have no id of their own."""
+    body_hash = _hash([event.model_dump(mode="json", exclude_none=True) for event in events])
+    for event, message in zip(events, new, strict=True):
+        if event.event_id is None:
+            message.request_hash = body_hash
+
+
 def _body_hash(event: NewEvent) -> bytes:
     """What "same body" means: the fields that the client sent, however they were spelled."""
-    body = event.model_dump(mode="json", exclude={"event_id"}, exclude_none=True)
+    return _hash(event.model_dump(mode="json", exclude={"event_id"}, exclude_none=True))
+
+
+def _hash(body: Any) -> bytes:
     return hashlib.sha256(orjson.dumps(body, option=orjson.OPT_SORT_KEYS)).digest()

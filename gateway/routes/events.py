@@ -95,7 +95,7 @@ def _add_logging(app: FastAPI, log_events: LogEvents) -> None:
             for index, event in enumerate(events)
         ]
         try:
-            logged = await log_events(events, event_ids)
+            logged = await log_events(events, event_ids, is_keyed=key is not None)
         except InvalidRequest as error:
             raise in_batch(error) from None
         body: LoggedBatchAnswer = {"events": [rendering.logged(each) for each in logged]}

@@ -36,6 +36,20 @@ async def test_an_event_is_in_the_log_and_in_the_timeline(gateway: httpx.AsyncCl
     assert event in await timeline(gateway, person)
 
 
+async def test_a_key_with_another_batch_is_a_conflict(gateway: httpx.AsyncClient):
+    one, two, three = ({**EVENT, "content": {"n": n}} for n in range(3))
+
+    answers = [
+        await gateway.post("/v1/events:batch", json=body, headers={"Idempotency-Key": "k"})
+        for body in ([one, two], [one, two], [one, two, three], [one], [one, three])
+    ]
+    found = await gateway.get("/v1/events")
+
+    assert [answer.status_code for answer in answers] == [201, 200, 409, 409, 409]
+    assert {problem(answer)["reason"] for answer in answers[2:]} == {"IDEMPOTENCY_CONFLICT"}
+    assert [event["content"]["n"] for event in found.json()["events"]] == [1, 0]
+
+
 async def test_an_event_of_a_person_without_a_link_is_theirs(
     gateway: httpx.AsyncClient, person: str
 ):
