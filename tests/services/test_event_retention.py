@@ -83,6 +83,23 @@ async def test_what_was_dropped_is_not_found_and_its_id_stays_known(events, admi
     assert await admin.fetchval("SELECT sum(count) FROM event.event_counts") >= counted
 
 
+async def test_redaction_of_what_was_dropped_leaves_no_hash_of_it(events, admin):
+    old = await admin.fetchval(
+        "UPDATE event.event_ids SET body_hash = 'hash' WHERE position = 5 RETURNING event_id::text"
+    )
+    await events.RetainEvents(a_request())
+
+    request = pb.RedactEventsRequest(event_ids=[old], reason="why")
+    answer = await events.RedactEvents(request)
+    retried = await log_one(events, event_id=old, content={"text": "another"})
+
+    assert not answer.redacted_ids
+    assert (retried.position, retried.duplicate) == (5, True)
+    # Neither a notice nor an event.
+    head = await admin.fetchval("SELECT position FROM event.log_head")
+    assert head == DAYS * EACH_DAY
+
+
 async def test_an_id_that_was_forgotten_is_a_new_event_again(events, admin):
     old = await admin.fetchval("SELECT event_id::text FROM event.event_log WHERE position = 5")
 
