@@ -27,6 +27,8 @@ class Seat:
         self.choice = Choice(chosen)
         self.place = place
         self.is_at_end = False
+        # Of the log, wherever that is by now: nothing was told yet.
+        self.is_at_beginning = False
         self.is_live = False
         self.has_fallen = False
         self.pending: deque[int] = deque()

@@ -13,6 +13,7 @@ from event_svc.domain.subscriptions import (
     From,
     LogBounds,
     Mark,
+    PositionExpired,
     Stopping,
     Stretch,
     deliveries,
@@ -75,6 +76,7 @@ class Subscriptions:
         # What was there when the subscription began; with that delivered it has caught up.
         target = bounds.head_position
         seat.is_at_end = is_caught_up = seat.place == target
+        seat.is_at_beginning = start is From.BEGINNING and not is_caught_up
         self._seats.add(seat)
         try:
             if is_caught_up:
@@ -82,6 +84,7 @@ class Subscriptions:
             while True:
                 due = clock() + self._heartbeat
                 entries, position = await self._next(seat, target, due)
+                seat.is_at_beginning = False
                 for delivery in deliveries(entries, position):
                     yield delivery
                     seat.place = delivery.position
@@ -154,7 +157,12 @@ class Subscriptions:
             async with self._turns:
                 return await self._history.read(seat.chosen, after=seat.place, limit=seat.page_size)
 
-        stretch = await outlast(read)
+        try:
+            stretch = await outlast(read)
+        except PositionExpired as expired:
+            if not seat.is_at_beginning:
+                raise
+            return [], expired.first_position
         seat.read_at = clock()
         seat.is_at_end = stretch.at_end
         entries = [Entry.of(event, self._show(event)) for event in stretch.events]

@@ -174,6 +174,7 @@ class PositionExpired(FailedPrecondition):
             position=position,
             first_position=first_position,
         )
+        self.first_position = first_position
 
 
 class Stopping(Unavailable):

@@ -7,6 +7,8 @@ import grpc
 import pytest
 
 from event_svc.__main__ import assemble
+from event_svc.adapters.sql_subscriptions import SqlLogHistory
+from event_svc.domain.subscriptions import LogBounds
 from kith.event.v1 import event_pb2
 from kith.event.v1 import event_service_pb2 as pb
 from svckit import ids
@@ -180,6 +182,29 @@ async def test_a_position_that_retention_took_is_refused(events, database):
     }
     assert refusals[1].metadata == {"position": "3", "first_position": "4"}
     assert kept == all_there_is == [5, 6, 7, 8, 9]
+
+
+async def test_who_begins_at_the_beginning_begins_with_what_is_left_by_then(
+    events, database, monkeypatch
+):
+    await log_many(events, 9)
+
+    async def before_retention(_: SqlLogHistory) -> LogBounds:
+        return LogBounds(head_position=9, expired_position=0)
+
+    monkeypatch.setattr(SqlLogHistory, "bounds", before_retention)
+    async with administrator(database) as admin:
+        await admin.execute("DELETE FROM event.event_log WHERE position <= 4")
+        await admin.execute("UPDATE event.log_head SET expired_position = 4")
+        statement = "UPDATE event.partitions SET first_position = 5 WHERE first_position = 1"
+        await admin.execute(statement)
+
+    async with Stream(events, from_beginning=True) as stream:
+        kept = await stream.until_caught_up()
+    refusal = await refusal_of(Stream(events, after_position=0).next())
+
+    assert kept == [5, 6, 7, 8, 9]
+    assert refusal.reason == "POSITION_EXPIRED"
 
 
 @pytest.mark.parametrize("subjects", [[], [ADA]])
