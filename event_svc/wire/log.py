@@ -27,8 +27,6 @@ MOST_SCOPE_CHARACTERS = 128
 MOST_SUBJECTS = 1000
 MOST_WORDS = 32
 HASH_BYTES = 32
-# Clients take messages of 4 MiB unless told otherwise; one event is at most about 3 MiB.
-PAGE_BYTES = 3 << 20
 
 _LARGEST = 2**63 - 1
 
@@ -97,13 +95,9 @@ def from_page(page: EventPage, shown: Sequence[Event]) -> tuple[list[event_pb2.E
 
     The store counts what it has as text, and a digit takes eleven bytes in a message.
     """
-    messages: list[event_pb2.Event] = []
-    left = PAGE_BYTES
-    for message in map(from_event, shown):
-        left -= message.ByteSize()
-        if left < 0 and messages:
-            return messages, True, messages[-1].position
-        messages.append(message)
+    messages = pages.fitting(map(from_event, shown))
+    if len(messages) < len(shown):
+        return messages, True, messages[-1].position
     return messages, page.more, page.scanned_position
 
 
