@@ -53,9 +53,11 @@ def taken_away(events: Iterable[Event]) -> TakenAway:
     """What the notices among some events tell of."""
     positions: set[int] = set()
     before: dict[str, int] = {}
-    for notice in filter(_is_notice, events):
+    for notice in events:
+        if not is_notice(notice.platform, notice.event_type):
+            continue
         if notice.event_type == "redaction":
-            # Whoever may log can log what looks like a notice, and says in it what they like.
+            # Older logs may hold what only looks like a notice, and says what its author liked.
             told = notice.content.get("positions")
             if isinstance(told, list):
                 positions.update(each for each in told if isinstance(each, int))
@@ -73,8 +75,9 @@ def shown(events: Sequence[Event], chosen: EventFilter) -> Sequence[Event]:
     is_scoped = chosen.subject_ids or chosen.group_id or chosen.session_id
     if not is_scoped or chosen.event_types:
         return events
-    return [event for event in events if not _is_notice(event)]
+    return [event for event in events if not is_notice(event.platform, event.event_type)]
 
 
-def _is_notice(event: Event) -> bool:
-    return event.platform == NOTICE_PLATFORM and event.event_type in NOTICE_TYPES
+def is_notice(platform: str, event_type: str) -> bool:
+    """Whether such events are the service's own, which nobody else may log."""
+    return platform == NOTICE_PLATFORM and event_type in NOTICE_TYPES

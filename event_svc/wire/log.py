@@ -14,6 +14,7 @@ from event_svc.domain.log import (
     NewEvent,
     body_hash,
 )
+from event_svc.domain.redaction import is_notice
 from kith.event.v1 import event_pb2
 from kith.event.v1 import event_service_pb2 as pb
 from svckit import fields, ids, pages, structs
@@ -190,10 +191,10 @@ def _to_new_event(message: event_pb2.NewEvent, field: str) -> NewEvent:
 
 def _to_body(message: event_pb2.NewEvent, field: str) -> dict[str, Any]:
     platform = fields.word(message.platform, f"{field}.platform")
-    body: dict[str, Any] = {
-        "event_type": _event_type(message.event_type, f"{field}.event_type"),
-        "platform": platform,
-    }
+    event_type = _event_type(message.event_type, f"{field}.event_type")
+    if is_notice(platform, event_type):
+        raise InvalidRequest(f"{field}.event_type", f"is the service's own on platform {platform}")
+    body: dict[str, Any] = {"event_type": event_type, "platform": platform}
     if message.person_id:
         body["person_id"] = fields.uuid(message.person_id, f"{field}.person_id")
     if message.link_id:

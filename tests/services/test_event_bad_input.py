@@ -45,6 +45,8 @@ BAD_EVENTS: list[tuple[dict[str, Any], str]] = [
     ({"event_type": "Message"}, "event_type"),
     ({"event_type": "two words"}, "event_type"),
     ({"event_type": "x" * 65}, "event_type"),
+    ({"event_type": "redaction", "platform": "Kith"}, "event_type"),
+    ({"event_type": "erasure", "platform": "kith"}, "event_type"),
     ({"platform": ""}, "platform"),
     ({"platform": "dis\0cord"}, "platform"),
     ({"platform": "x" * 65}, "platform"),

@@ -6,12 +6,22 @@ from itertools import count
 import grpc
 import pytest
 
+from event_svc.adapters.sql_log import SqlEventStore
 from event_svc.servicers import redaction
 from kith.event.v1 import event_service_pb2 as pb
 from svckit import ids, structs
 from tests.support.cluster import WAITING, administrator
-from tests.support.events import Stub, a_message, event_service, log_one, move_clock
+from tests.support.events import (
+    Stub,
+    a_message,
+    an_event,
+    event_service,
+    log_one,
+    logged,
+    move_clock,
+)
 from tests.support.refusals import refusal_of
+from tests.support.services import store_of
 from tests.support.subscribers import Stream
 
 ADA, BOB = ids.new(), ids.new()
@@ -117,15 +127,15 @@ async def test_what_was_taken_away_is_not_told_from_memory(events, by):
     assert [content for _, content in told[:2]] == [{}, {"text": "hello"}]
 
 
-async def test_what_only_looks_like_a_notice_takes_nothing_from_anybody(events):
-    async with Stream(events, from_now=True) as stream:
+async def test_what_only_looks_like_a_notice_takes_nothing_from_anybody(events, database):
+    """Nobody may log such events any more; logs may hold them."""
+    async with Stream(events, from_now=True) as stream, store_of(database, "event") as store:
         await stream.until_caught_up()
         await log_one(events, person_id=ADA)
         for content in ({"positions": [{}, "x", 1]}, {"positions": 1}, {}):
             for kind in ("redaction", "erasure"):
-                await log_one(
-                    events, platform="kith", event_type=kind, person_id=ADA, content=content
-                )
+                forged = an_event(platform="kith", event_type=kind, person_id=ADA, content=content)
+                await logged(SqlEventStore(store.functions), forged)
         async with Stream(events, after_position=0) as second:
             assert await second.until_caught_up() == list(range(1, 8))
         assert await stream.events(7) == list(range(1, 8))

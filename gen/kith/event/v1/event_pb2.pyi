@@ -54,7 +54,8 @@ class NewEvent(_message.Message):
     """
     event_type: _builtins.str
     """What happened: 1 to 64 lower-case letters, digits, `_`, `-` and `.`, such as
-    `message` or `registration`.
+    `message` or `registration`. On platform `kith`, `redaction` and `erasure` are the
+    service's own.
     """
     platform: _builtins.str
     """Where it happened: 1 to 64 letters, digits, `_`, `-` and `.`; case does not matter."""
