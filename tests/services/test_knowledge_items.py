@@ -378,3 +378,14 @@ async def test_metadata_may_be_replaced_up_to_what_composers_add(knowledge: Stub
     request.metadata_patch.CopyFrom(structs.from_dict(patch))
 
     assert len((await knowledge.UpdateKnowledge(request)).item.metadata.fields) == 1000
+
+
+async def test_small_numbers_count_as_clients_write_them(knowledge: Stub):
+    stored = await knowledge.StoreKnowledge(a_request("x", metadata={"list": [1e-300] * 200}))
+    request = pb.UpdateKnowledgeRequest(knowledge_id=stored.knowledge_id)
+    request.metadata_patch.CopyFrom(structs.from_dict({"seen": True}))
+
+    assert (await knowledge.UpdateKnowledge(request)).item.metadata.fields.keys() == {
+        "list",
+        "seen",
+    }
