@@ -44,7 +44,7 @@ class Uploads:
         self._wake = wake
 
     async def keep(self, new: NewDocument, file: Spooled) -> Kept:
-        """Keep a file, or answer the document that it is already.
+        """Keep a file, or answer the document that it is already, whose lost original it replaces.
 
         Whatever dies on the way, a retry goes on with it, and without one nothing is left.
         """
@@ -58,11 +58,12 @@ class Uploads:
             if record.state == "deleting":
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            if record.state != "storing":
+            if record.state != "storing" and not record.is_lost:
                 metrics.UPLOADS.labels("known").inc()
                 return Kept(record, created=False)
             await self._put(record, file)
-            kept = await self._commit(record, request_id)
+            finish = self._restore(record) if record.is_lost else self._commit(record, request_id)
+            kept = await finish
             if kept is not None:
                 metrics.UPLOADS.labels("stored").inc()
                 metrics.UPLOADED_BYTES.inc(file.size)
@@ -89,6 +90,15 @@ class Uploads:
             # The erasure waits for this file.
             await self._store.give_up(record.document_id, request_id=request_id)
             raise
+
+    async def _restore(self, record: Document) -> Kept | None:
+        try:
+            document = await self._store.restore(record.document_id)
+        except SubjectErased:
+            # The erasure may have been through the files already.
+            await self._blobs.delete([record.blob_key])
+            raise
+        return Kept(document, created=False) if document else None
 
     async def _put(self, record: Document, file: Spooled) -> None:
         try:

@@ -70,6 +70,11 @@ class SqlDocumentStore:
         row = await _unless_erased(call)
         return Kept(Document(**row["document"]), row["created"]) if row else None
 
+    async def restore(self, document_id: str) -> Document | None:
+        call = self._functions.call("restore_document", document_id=document_id)
+        row = await _unless_erased(call)
+        return Document(**row) if row else None
+
     async def give_up(self, document_id: str, *, request_id: str) -> None:
         await self._functions.call(
             "give_up_document", document_id=document_id, request_id=request_id

@@ -104,6 +104,11 @@ class Document:
     failure_reason: str | None = None
     failure_detail: str | None = None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is known that its original is not there, or not as it came."""
+        return self.state == "failed" and self.failure_reason == FILE_IS_LOST
+
 
 @dataclass(frozen=True)
 class NewDocument:

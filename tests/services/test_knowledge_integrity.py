@@ -191,6 +191,22 @@ async def test_a_lost_original_leaves_what_was_read_of_it_and_is_told_once(world
     await world.clean()
 
 
+async def test_a_lost_original_comes_back_by_uploading_it_again(world: World):
+    await sound(world)
+    document = await world.upload("The boiler.", "The blue door.", key="handbook")
+    key = await world.key(document)
+    world.path(key).unlink()
+    await world.repair()
+
+    assert await world.upload("The boiler.", "The blue door.", key="handbook") == document
+
+    assert await world.documents.download(document) == world.files[key]
+    told = await world.documents.get(document)
+    assert (told.state, told.failure_reason) == (document_pb2.EXTRACTION_STATE_SUCCEEDED, "")
+    await world.indexed()
+    await world.clean()
+
+
 async def test_a_shelf_is_looked_at_alone(world: World):
     await sound(world)
     [one] = await world.store("On the shelf.", namespace="profiles")
