@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kith.knowledge.v1 import index_service_pb2 as pb
 from kith.knowledge.v1.index_service_pb2_grpc import IndexServiceStub
+from kithctl.failure import Failure
 from kithctl.knowledge.spaces import fields_of, state_of
 from kithctl.knowledge.target import JsonOption, ServiceOption, open_knowledge
 from kithctl.target import Credential, HomeOption
@@ -72,7 +73,9 @@ def reindex(
             )
             return
         name = answer.space.space
-        watched = index.WatchReindex(pb.WatchReindexRequest(space=name), metadata=credential)
+        watched = _to_the_end(
+            name, index.WatchReindex(pb.WatchReindexRequest(space=name), metadata=credential)
+        )
         if say.is_json:
             for one in watched:
                 say("", **_progress(one))
@@ -158,6 +161,20 @@ def add(app: typer.Typer) -> None:
     app.command("roll-back")(roll_back)
     app.command("drop")(drop)
     app.command("spaces")(spaces)
+
+
+def _to_the_end(
+    name: str, watched: Iterator[pb.WatchReindexResponse]
+) -> Iterator[pb.WatchReindexResponse]:
+    """Each look; a service that stops ends them in good order, too: the building goes on later."""
+    has_caught_up = False
+    for one in watched:
+        has_caught_up = one.caught_up
+        yield one
+    if not has_caught_up:
+        raise Failure(
+            f"the service stopped before {name} had caught up; it goes on when the service is back"
+        )
 
 
 def _show_progress(space: pb.Space, watched: Iterator[pb.WatchReindexResponse]) -> None:

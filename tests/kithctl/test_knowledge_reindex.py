@@ -1,5 +1,6 @@
 """`kith knowledge reindex` and what follows it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 
@@ -9,12 +10,13 @@ from knowledge_svc.__main__ import assemble
 from knowledge_svc.adapters.pgvector import PgvectorIndex
 from knowledge_svc.backends import Backends
 from svckit import serve
+from svckit.errors import Unavailable
 from svckit.stores import Store
 from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
 from tests.support.command import kith
 from tests.support.embedders import NamedEmbedder
-from tests.support.knowledge import eventually
+from tests.support.knowledge import as_administrator, eventually
 from tests.support.reindexing import QUICK, Replica, name_of, settled
 from tests.support.services import channel_to, running
 
@@ -64,3 +66,28 @@ async def test_what_cannot_be_is_one_line(address, tmp_path):
     ]  # fmt: skip
 
     assert [(one.status, one.errors.count("\n")) for one in refused] == [(1, 1)] * 4
+
+
+async def test_a_service_that_stops_is_no_space_that_has_caught_up(database, tmp_path):
+    away = NamedEmbedder("new", 24, fault=Unavailable("the embedder is away"))
+
+    def assembled(store: Store) -> serve.Service:
+        index = PgvectorIndex(store.functions)
+        return assemble(store, Backends(index, OLD, blobs_of(database), next_embedder=away), QUICK)
+
+    async with running(assembled, database, "knowledge") as address:
+        async with channel_to(address) as channel:
+            await eventually(partial(Replica.over(channel).store, "The boiler."))
+        watching = asyncio.create_task(
+            kith("knowledge", "reindex", home=tmp_path, KITH_KNOWLEDGE_ADDRESS=address)
+        )
+        async with as_administrator(database) as admin:
+            await eventually(
+                partial(admin.fetchval, "SELECT 1 FROM knowledge.spaces WHERE state = 'building'")
+            )
+        await asyncio.sleep(0.5)
+    watched = await watching
+
+    assert (watched.status, watched.summary["caught_up"]) == (1, False)
+    assert "stopped" in watched.errors
+    assert watched.errors.count("\n") == 1
