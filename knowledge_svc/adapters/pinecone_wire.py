@@ -115,10 +115,18 @@ def conditions_of(narrow: Filter, ids: Sequence[str] | None = None) -> dict[str,
 
 
 def indexed(document: Any) -> Indexed:
-    """What a document holds beside the vector."""
-    held = {name: document.get(name) for name in HELD}
-    held["occurred_at"] = (_EPOCH + int(held["occurred_at"]) * _MICROSECOND).isoformat()
+    """What a document holds beside the vector; None for what is not as Kith writes it."""
+    given = {name: document.get(name) for name in HELD}
+    held = {name: value if isinstance(value, str) else None for name, value in given.items()}
+    held["occurred_at"] = _moment(given["occurred_at"])
     return Indexed(**{**held, "knowledge_id": document.id})
+
+
+def _moment(microseconds: Any) -> str | None:
+    try:
+        return (_EPOCH + int(microseconds) * _MICROSECOND).isoformat()
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _microseconds(time: str) -> int:

@@ -255,12 +255,13 @@ class Vector:
 class Indexed:
     """What an index holds of an item beside the numbers; times are ISO 8601.
 
-    `content_hash` is as in Vector, and None where it is not known.
+    `content_hash` is as in Vector, and None where it is not known. Namespace and time are None
+    only in what Kith has not written so.
     """
 
     knowledge_id: str
-    namespace: str
-    occurred_at: str
+    namespace: str | None
+    occurred_at: str | None
     subject_id: str | None = None
     group_id: str | None = None
     session_id: str | None = None

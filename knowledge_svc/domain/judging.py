@@ -70,8 +70,11 @@ def _differing(look: ItemLook, vector: Indexed) -> list[str]:
         for name in ("namespace", "subject_id", "group_id", "session_id")
         if (held := getattr(vector, name)) != (wanted := getattr(look, name))
     ]
-    if datetime.fromisoformat(vector.occurred_at) != datetime.fromisoformat(look.occurred_at):
-        differing.append(f"occurred_at is {vector.occurred_at}, the item's is {look.occurred_at}")
+    held_at = vector.occurred_at
+    if held_at is None or datetime.fromisoformat(held_at) != datetime.fromisoformat(
+        look.occurred_at
+    ):
+        differing.append(f"occurred_at is {held_at or 'none'}, the item's is {look.occurred_at}")
     return differing
 
 

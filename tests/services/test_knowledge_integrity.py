@@ -13,6 +13,7 @@ import pytest
 from kith.knowledge.v1 import document_pb2
 from kith.knowledge.v1 import integrity_service_pb2 as pb
 from knowledge_svc.adapters.local_blobs import LocalBlobs
+from knowledge_svc.adapters.pinecone import PineconeIndex
 from knowledge_svc.domain.items import Vector
 from svckit import ids
 from svckit.errors import Unavailable
@@ -338,6 +339,25 @@ async def test_a_vector_that_nothing_could_have_made_is_told_and_left(world: Wor
 
     assert (await world.repair()).done == {"not-ours": "LEFT"}
     assert "not-ours" in await world.vector_ids()
+
+
+async def test_a_vector_with_nothing_beside_it_is_a_finding_like_any_other(world: World):
+    if world.vectors == "pgvector":
+        pytest.skip("there a vector has its columns")
+    await sound(world)
+    [own] = await world.store("The boiler is behind the blue door.")
+    bare = [{"_id": one, "embedding": [0.1] * world.space.dimension} for one in (own, "not-ours")]
+    assert isinstance(world.index, PineconeIndex)
+    documents = await world.index._documents(world.space.name)
+    await documents.upsert(namespace=world.space.name, documents=bare)
+
+    walked = await world.verify()
+    truth = await truth_of(world, own)
+
+    told = Counter([("VECTOR_WRONG", own), ("VECTOR_ORPHANED", "not-ours")])
+    assert walked.told == told
+    assert [kind_of(finding) for finding in truth.findings] == ["VECTOR_WRONG"]
+    assert (await world.repair()).done == {own: "REQUEUED", "not-ours": "LEFT"}
 
 
 async def truth_of(world: World, identifier: str) -> pb.GetGroundTruthResponse:
