@@ -17,6 +17,7 @@ from knowledge_svc.ports.searching import SearchStore
 from knowledge_svc.spaces import Embedded, Spaces
 from svckit import logs
 from svckit.errors import Unavailable
+from svckit.ids import is_uuid
 
 log = logs.get(__name__)
 
@@ -103,6 +104,9 @@ class Nearness:
             self.are_all = asked == MOST_MATCHES and narrow == question.filter
         self._is_complete = len(matches) < asked
         self.are_all = self.are_all or self._is_complete
+        if not isinstance(self._index, ItemIndex):
+            # It may hold what no item could ever be called.
+            matches = [match for match in matches if is_uuid(match.knowledge_id)]
         self.similarities = {match.knowledge_id: match.similarity for match in matches}
 
     async def _embed(self) -> Embedded:

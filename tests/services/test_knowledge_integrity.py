@@ -12,6 +12,7 @@ import pytest
 
 from kith.knowledge.v1 import document_pb2
 from kith.knowledge.v1 import integrity_service_pb2 as pb
+from kith.knowledge.v1 import knowledge_service_pb2 as knowledge_pb
 from knowledge_svc.adapters.local_blobs import LocalBlobs
 from knowledge_svc.adapters.pinecone import PineconeIndex
 from knowledge_svc.domain.items import Vector
@@ -358,6 +359,21 @@ async def test_a_vector_with_nothing_beside_it_is_a_finding_like_any_other(world
     assert walked.told == told
     assert [kind_of(finding) for finding in truth.findings] == ["VECTOR_WRONG"]
     assert (await world.repair()).done == {own: "REQUEUED", "not-ours": "LEFT"}
+
+
+async def test_a_search_by_meaning_leaves_out_what_nothing_could_have_made(world: World):
+    if world.vectors == "pgvector":
+        pytest.skip("ids are UUIDs there")
+    [own] = await world.store("The boiler is behind the blue door.")
+    values = [0.1] * world.space.dimension
+    foreign = Vector("not-ours", values, "default", "2020-01-01T00:00:00+00:00")
+    await world.index.upsert(world.space.name, [foreign])
+
+    found = await world.knowledge.SearchKnowledge(
+        knowledge_pb.SearchKnowledgeRequest(query="boiler", mode=knowledge_pb.SEARCH_MODE_SEMANTIC)
+    )
+
+    assert [hit.item.knowledge_id for hit in found.hits] == [own]
 
 
 async def truth_of(world: World, identifier: str) -> pb.GetGroundTruthResponse:
