@@ -147,11 +147,20 @@ class VectorMender:
     """
 
     def __init__(
-        self, store: RepairStore, index: VectorIndex, space: Space, chosen: Chosen, care: Care
+        self,
+        store: RepairStore,
+        index: VectorIndex,
+        space: Space,
+        chosen: Chosen,
+        care: Care,
+        *,
+        is_told_of_all: bool,
     ) -> None:
         self._store = store
         self._index = index
         self._space = space.name
+        # Else that a walk does not meet a suspect again says nothing.
+        self._is_told_of_all = is_told_of_all
         self._grace_seconds = chosen.grace_seconds
         self._care = care
         self._put_off: list[Finding] = []
@@ -205,8 +214,9 @@ class VectorMender:
         if put_off and seconds <= self._care.patience_seconds:
             await asyncio.sleep(max(seconds, 0))
             removed = await self._remove([one.knowledge_id for one in put_off])
-        unseen = int(time.monotonic() - self._began_at) + 1
-        await self._store.forget_suspects(self._space, unseen_seconds=unseen)
+        if self._is_told_of_all:
+            unseen = int(time.monotonic() - self._began_at) + 1
+            await self._store.forget_suspects(self._space, unseen_seconds=unseen)
         return [
             Repair(one, Action.VECTOR_DELETED if one.knowledge_id in removed else Action.LEFT)
             for one in put_off

@@ -51,7 +51,7 @@ class Repairs:
     ) -> AsyncGenerator[Repair | Progress | Summary, None]:
         """What is done about findings of these kinds, or would be; and a summary at the end."""
         summary = Summary()
-        menders = self._menders(space, chosen)
+        menders = self._menders(space, chosen, kinds)
         for survey in self._census.surveys(space, chosen):
             mender = menders[survey.stage]
             async with (
@@ -65,10 +65,19 @@ class Repairs:
             note(summary, chosen)
         yield summary
 
-    def _menders(self, space: Space, chosen: Chosen) -> dict[Stage, Mender]:
+    def _menders(
+        self, space: Space, chosen: Chosen, kinds: Collection[Kind]
+    ) -> dict[Stage, Mender]:
         return {
             "items": ItemMender(self._store),
-            "vectors": VectorMender(self._store, self._index, space, chosen, self._care),
+            "vectors": VectorMender(
+                self._store,
+                self._index,
+                space,
+                chosen,
+                self._care,
+                is_told_of_all=Kind.VECTOR_ORPHANED in kinds,
+            ),
             "documents": DocumentMender(self._store, self._blobs),
             "files": FileMender(self._store, self._blobs),
         }

@@ -209,6 +209,20 @@ async def test_a_lost_original_comes_back_by_uploading_it_again(world: World):
     await world.clean()
 
 
+async def test_a_repair_of_other_kinds_does_not_forget_since_when_a_vector_is_unknown(
+    world: World,
+):
+    await sound(world)
+    stranger = ids.new()
+    await world.plant_vectors([stranger])
+    assert (await world.repair()).done == {stranger: "LEFT"}
+    await world.age_suspects()
+
+    await world.repair(kinds=[pb.FINDING_KIND_FAILED])
+
+    assert (await world.repair()).done == {stranger: "VECTOR_DELETED"}
+
+
 async def test_a_shelf_is_looked_at_alone(world: World):
     await sound(world)
     [one] = await world.store("On the shelf.", namespace="profiles")
