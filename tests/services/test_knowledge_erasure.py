@@ -81,6 +81,16 @@ KEPT = {
 }  # fmt: skip
 
 
+async def test_what_the_queue_does_not_know_goes_too(stub: Stub, database: Database):
+    mine = await furnished(database, stub)
+    async with as_administrator(database) as admin:
+        await admin.execute("DELETE FROM knowledge.index_states WHERE knowledge_id = $1", mine)
+
+    assert (await erase(stub, timeout=10))["items"] == 3
+
+    assert await count(stub) == NOTHING
+
+
 async def test_everything_goes_and_what_is_others_stays(stub: Stub, database: Database):
     mine = await furnished(database, stub)
     before = await count(stub)
