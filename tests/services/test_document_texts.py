@@ -183,6 +183,28 @@ async def test_a_document_is_read_anew_on_request(service: DocumentClient, datab
     await eventually(partial(_has_items, database, 3))
 
 
+async def test_pieces_that_nobody_sees_yet_are_not_counted(
+    service: DocumentClient, database: Database
+):
+    service.extractor.gate = asyncio.Event()
+    document = (await service.upload("One. Two. Three. Four. Five.", subject_id=ANN)).document
+
+    async def counts(*subject_ids: str) -> list[tuple[int, int, int]]:
+        request = items_pb.ListNamespacesRequest(subject_ids=subject_ids)
+        answer = await service.knowledge.ListNamespaces(request)
+        return [(one.items, one.unindexed_items, one.documents) for one in answer.namespaces]
+
+    async with as_administrator(database) as admin:
+        some = "SELECT count(*) > 0 FROM knowledge.knowledge_items"
+        await eventually(partial(admin.fetchval, some))
+    during = [await counts(), await counts(ANN)]
+    service.extractor.gate.set()
+    await service.settled(document.document_id)
+
+    assert during == [[(0, 0, 1)]] * 2
+    assert [shelf[0] for shelf in await counts()] == [5]
+
+
 async def test_a_file_that_kills_its_reader_again_and_again_is_given_up(service: DocumentClient):
     service.extractor.fault = RuntimeError("whatever a library does")
 
