@@ -7,6 +7,7 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ T = TypeVar("T")
 _BLOCK = 256 << 10
 # What is not whole yet; no key begins with a dot.
 _UNFINISHED = ".unfinished-"
+# Nobody writes to it any more: a file is put within two minutes, or given up.
+_ABANDONED_SECONDS = 600.0
 # To make a folder that others remove.
 _TRIES = 10
 
@@ -182,7 +185,7 @@ def _walk(folder: Path, prefix: str, after: str) -> Iterator[Blob]:
     """Files in order of key, from behind `after` on; folders that end before it are left out."""
     try:
         with os.scandir(folder) as found:
-            entries = [e for e in found if not e.name.startswith(_UNFINISHED)]
+            entries = [e for e in found if not e.name.startswith(_UNFINISHED) or _is_abandoned(e)]
     except (FileNotFoundError, NotADirectoryError):
         return  # gone meanwhile, with its last file
     # A folder stands where its keys do, which have a slash behind its name.
@@ -198,6 +201,15 @@ def _walk(folder: Path, prefix: str, after: str) -> Iterator[Blob]:
             blob = _stat(Path(entry.path), key)
             if blob is not None:
                 yield blob
+
+
+def _is_abandoned(unfinished: "os.DirEntry[str]") -> bool:
+    """Whether a process died over it, so that it is a file that nobody knows, like any other."""
+    try:
+        written_at = unfinished.stat(follow_symlinks=False).st_mtime
+    except FileNotFoundError:
+        return False
+    return time.time() - written_at > _ABANDONED_SECONDS
 
 
 def _close(opening: asyncio.Future[IO[bytes] | None]) -> None:

@@ -344,6 +344,23 @@ async def test_old_files_have_an_age(world: World):
     assert (await world.verify()).findings == []
 
 
+async def test_what_a_crash_left_half_written_beside_a_file_goes(world: World):
+    await sound(world)
+    document = await world.upload("The boiler.")
+    key = await world.key(document)
+    for age in (0.0, 3_600.0):
+        half = world.path(key).with_name(f".unfinished-{age}")
+        half.write_bytes(b"The boi")
+        os.utime(half, (time.time() - age,) * 2)
+
+    abandoned = key.rpartition("/")[0] + "/.unfinished-3600.0"
+    assert (await world.repair()).done == {abandoned: "FILE_DELETED"}
+
+    assert world.path(key).with_name(".unfinished-0.0").exists()
+    assert world.path(key).exists()
+    await world.clean()
+
+
 async def test_a_vector_that_nothing_could_have_made_is_told_and_left(world: World):
     if world.vectors == "pgvector":
         pytest.skip("ids are UUIDs there")
