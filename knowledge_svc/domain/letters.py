@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An item that was given up, and why. Times are ISO 8601."""
+    """An item that was given up in a space, and why. Times are ISO 8601."""
 
     knowledge_id: str
     namespace: str
@@ -14,6 +14,7 @@ class DeadLetter:
     attempts: int
     failed_at: str
     pending_since: str
+    space: str
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
--- Changes of items, shelves with counts, and dead letters.
+-- Changes of items, and shelves with counts.
 -- Single requests are answered with {"error": {"code", …}}:
 -- ZK002: somebody the item is about was erased; "subject_id".
 -- ZK021: the item no longer has the etag that was given.
@@ -264,61 +264,6 @@ BEGIN
            AND d.request_id = (r.value ->> 'request_id')::uuid
         LEFT JOIN knowledge.knowledge_items i
             ON i.knowledge_id = (r.value ->> 'knowledge_id')::uuid AND i.deleted_at IS NULL);
-END $$;
-
--- Items that were given up, the last first, from below a place on; {"total", "letters"}.
-CREATE FUNCTION knowledge.list_dead_letters(
-    namespaces text[], most integer,
-    before_time timestamptz DEFAULT NULL, before_id uuid DEFAULT NULL
-) RETURNS jsonb
-LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = '' SET plan_cache_mode = 'force_custom_plan' AS $$
-#variable_conflict use_column
-BEGIN
-    RETURN (
-        SELECT jsonb_build_object('total', (
-            SELECT count(*) FROM knowledge.index_states s
-            JOIN knowledge.knowledge_items i USING (knowledge_id)
-            WHERE s.state = 'failed' AND (list_dead_letters.namespaces IS NULL
-                  OR i.namespace = ANY (list_dead_letters.namespaces))
-        ), 'letters', coalesce(jsonb_agg(to_jsonb(l)), '[]'))
-        FROM (
-            SELECT s.knowledge_id, i.namespace, coalesce(s.last_error, '') AS error, s.attempts,
-                   s.failed_at, s.pending_since
-            FROM knowledge.index_states s JOIN knowledge.knowledge_items i USING (knowledge_id)
-            WHERE s.state = 'failed'
-              AND (list_dead_letters.namespaces IS NULL
-                   OR i.namespace = ANY (list_dead_letters.namespaces))
-              AND (before_time IS NULL OR (s.failed_at, s.knowledge_id) < (before_time, before_id))
-            ORDER BY s.failed_at DESC, s.knowledge_id DESC LIMIT list_dead_letters.most) l);
-END $$;
-
--- Queues items again that were given up: those of the ids or, where they are null, up to `most` of
--- those given up until then, or until now. Answers {"replayed": how many, "until"}.
-CREATE FUNCTION knowledge.replay_dead_letters(ids text[], most integer, until timestamptz)
-RETURNS jsonb
-LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = '' SET plan_cache_mode = 'force_custom_plan' AS $$
-#variable_conflict use_column
-DECLARE
-    chosen uuid[] := replay_dead_letters.ids::uuid[];
-    replayed bigint;
-BEGIN
-    IF chosen IS NULL THEN
-        chosen := ARRAY(
-            SELECT s.knowledge_id FROM knowledge.index_states s
-            WHERE s.state = 'failed' AND s.failed_at <= coalesce(replay_dead_letters.until, now())
-            ORDER BY s.failed_at LIMIT replay_dead_letters.most);
-    END IF;
-    PERFORM FROM knowledge.index_states s
-    WHERE s.knowledge_id = ANY (chosen) ORDER BY s.knowledge_id FOR UPDATE;
-    UPDATE knowledge.index_states s
-    SET state = 'pending', attempts = 0, failed_at = NULL, lease_owner = NULL,
-        pending_since = now(), next_attempt_at = now()
-    WHERE s.knowledge_id = ANY (chosen) AND s.state = 'failed';
-    GET DIAGNOSTICS replayed = ROW_COUNT;
-    RETURN jsonb_build_object(
-        'replayed', replayed, 'until', coalesce(replay_dead_letters.until, now()));
 END $$;
 
 -- How many items stand on each shelf: what was counted, and what came since. Writers only add to

@@ -7,7 +7,7 @@ from knowledge_svc.domain.letters import LetterPlace, Letters
 
 
 class LetterStore(Protocol):
-    """The items that an indexer gave up."""
+    """The items that an indexer gave up, in whichever space in use."""
 
     async def letters(
         self, namespaces: Sequence[str] | None, *, before: LetterPlace | None, limit: int

@@ -53,11 +53,8 @@ class DeadLetters:
         namespaces = fields.words(request.namespaces, "namespaces", most=_MOST_NAMESPACES)
         before = wire.to_place(request.page_token, namespaces)
 
-        found, space = await asyncio.gather(
-            self._store.letters(namespaces or None, before=before, limit=limit + 1),
-            self._spaces.serving(),
-        )
-        return wire.from_letters(found, limit, space, namespaces)
+        found = await self._store.letters(namespaces or None, before=before, limit=limit + 1)
+        return wire.from_letters(found, limit, namespaces)
 
     async def ReplayDeadLetters(
         self, request: pb.ReplayDeadLettersRequest, context: rpc.Context

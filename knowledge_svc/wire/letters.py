@@ -28,13 +28,11 @@ def to_ids(request: pb.ReplayDeadLettersRequest) -> list[str] | None:
     return fields.uuids(request.knowledge_ids, "knowledge_ids", most=_MOST_IDS)
 
 
-def from_letters(
-    found: Letters, limit: int, space: str, namespaces: list[str]
-) -> pb.ListDeadLettersResponse:
+def from_letters(found: Letters, limit: int, namespaces: list[str]) -> pb.ListDeadLettersResponse:
     """A page of letters, out of one more than fit on it."""
     page, more = found.letters[:limit], found.letters[limit:]
     return pb.ListDeadLettersResponse(
-        dead_letters=[_from_letter(letter, space) for letter in page],
+        dead_letters=[_from_letter(letter) for letter in page],
         next_page_token=_page_token(page[-1], namespaces) if more else "",
         total=found.total,
     )
@@ -44,7 +42,7 @@ def _page_token(last: DeadLetter, namespaces: list[str]) -> str:
     return pages.token([last.failed_at, last.knowledge_id], "dead letters", namespaces)
 
 
-def _from_letter(letter: DeadLetter, space: str) -> pb.DeadLetter:
+def _from_letter(letter: DeadLetter) -> pb.DeadLetter:
     return pb.DeadLetter(
         knowledge_id=letter.knowledge_id,
         namespace=letter.namespace,
@@ -52,7 +50,7 @@ def _from_letter(letter: DeadLetter, space: str) -> pb.DeadLetter:
         attempts=letter.attempts,
         failed_at=fields.to_timestamp(letter.failed_at),
         pending_since=fields.to_timestamp(letter.pending_since),
-        space=space,
+        space=letter.space,
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 from knowledge_svc.adapters.queue import SqlIndexQueue
 from knowledge_svc.adapters.sql_items import SqlItemStore
 from knowledge_svc.adapters.sql_letters import SqlLetterStore
-from knowledge_svc.domain.items import Failure, Write
+from knowledge_svc.domain.items import Failure, Space, Write
 from knowledge_svc.domain.letters import LetterPlace
 from svckit import ids, sql
 from tests.support.knowledge import an_entry
@@ -31,6 +31,7 @@ def queue(functions: sql.SqlFunctions) -> SqlIndexQueue:
 @pytest.fixture
 async def dead(functions: sql.SqlFunctions, queue: SqlIndexQueue) -> list[str]:
     """Five items that were given up one after the other, two of them notes."""
+    await queue.ensure_space(Space("first", "model a", 8, "whole-1"))
     names = []
     for n in range(5):
         entry = an_entry(f"dead {n}", namespace="notes" if n % 2 else "default")

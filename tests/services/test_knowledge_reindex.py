@@ -1,6 +1,7 @@
 """One model gives way to another while everything goes on."""
 
 import asyncio
+import dataclasses
 import itertools
 import random
 from collections.abc import AsyncIterator
@@ -23,6 +24,7 @@ from tests.support.cluster import Database
 from tests.support.embedders import NamedEmbedder
 from tests.support.knowledge import as_administrator, eventually, refusal
 from tests.support.reindexing import (
+    QUICK,
     Replica,
     contents,
     name_of,
@@ -232,6 +234,32 @@ async def test_a_replica_without_the_new_embedder_finds_by_words_and_leaves_the_
     )  # fmt: skip
     assert len(await vectors(database, name_of(NEW))) == 2
     assert (statuses.space, statuses.state) == (name_of(OLD), pb.SPACE_STATE_STANDBY)
+
+
+async def test_what_is_given_up_in_a_space_being_built_is_told_and_replayed(database):
+    new = NamedEmbedder("new", 24, fault=ValueError("too odd"))
+    async with replica(database, OLD, new, pace=dataclasses.replace(QUICK, most_attempts=1)) as one:
+        stored = await one.store("text 1", "text 2")
+        await settled(database)
+        await one.start()
+        given_up = (await one.caught_up())[-1].space.failed_items
+
+        listed = await one.index.ListDeadLetters(pb.ListDeadLettersRequest(page_size=1))
+        rest = await one.index.ListDeadLetters(
+            pb.ListDeadLettersRequest(page_size=1, page_token=listed.next_page_token)
+        )
+        new.fault = None
+        replayed = await one.index.ReplayDeadLetters(pb.ReplayDeadLettersRequest(all=True))
+        await settled(database)
+        after = await one.index.GetIndexStatus(pb.GetIndexStatusRequest())
+
+    letters = [*listed.dead_letters, *rest.dead_letters]
+    assert {letter.knowledge_id for letter in letters} == {*stored}
+    assert {(letter.space, letter.error) for letter in letters} == {
+        (name_of(new), "ValueError: too odd")
+    }
+    assert (given_up, listed.total, replayed.replayed) == (2, 2, 2)
+    assert [space.indexed_items for space in after.spaces] == [2, 2]
 
 
 async def test_an_embedder_that_is_away_holds_up_its_own_space_alone(database):
