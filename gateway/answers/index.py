@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import with_config
 from typing_extensions import TypedDict
 
-from gateway.answers.common import TIME, example
+from gateway.answers.common import KNOWLEDGE, TIME, example
 
 _SPACE: dict[str, Any] = {
     "space": "voyage_4_1024_whole_1",
@@ -70,3 +70,42 @@ class DroppedAnswer(TypedDict):
     """Whether this call began to remove the space."""
 
     dropped: bool
+
+
+_LETTER: dict[str, Any] = {
+    "knowledge_id": KNOWLEDGE,
+    "namespace": "default",
+    "error": "Refused: the text cannot be embedded",
+    "attempts": 5,
+    "failed_at": TIME,
+    "pending_since": TIME,
+    "space": "voyage_4_1024_whole_1",
+}
+
+
+class DeadLetterAnswer(TypedDict):
+    """An item that the indexer gave up in a space, and why."""
+
+    knowledge_id: str
+    namespace: str
+    error: str
+    attempts: int
+    failed_at: str
+    pending_since: str
+    space: str
+
+
+@with_config(example({"dead_letters": [_LETTER], "total": 1, "next_page_token": None}))
+class DeadLettersAnswer(TypedDict):
+    """A page of what was given up, the last first, and how many there are in all."""
+
+    dead_letters: list[DeadLetterAnswer]
+    total: int
+    next_page_token: str | None
+
+
+@with_config(example({"replayed": 1}))
+class ReplayedAnswer(TypedDict):
+    """How many are to be tried again."""
+
+    replayed: int

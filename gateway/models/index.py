@@ -1,9 +1,11 @@
-"""Changes of the index."""
+"""Questions about the index, and changes of it."""
 
-from pydantic import BaseModel, Field
+from typing import Annotated, Self
 
-from gateway.models.common import body
-from gateway.values import Word
+from pydantic import BaseModel, Field, model_validator
+
+from gateway.models.common import QUERY, Page, body
+from gateway.values import Uuid, Word, wrong
 
 
 class Reindex(BaseModel):
@@ -24,3 +26,28 @@ class CutOver(BaseModel):
     model_config = body({"space": "voyage_4_1024_whole_1"})
 
     space: Word
+
+
+class DeadLettersQuery(Page):
+    """Which of what was given up."""
+
+    model_config = QUERY
+
+    namespace: Annotated[list[Word], Field(max_length=32)] = Field(default_factory=list)
+
+
+class Replay(BaseModel):
+    """What is to be tried again."""
+
+    model_config = body({"knowledge_ids": ["0192d3a4-8e2f-7c63-a021-6b1d7e2f3041"]}, {"all": True})
+
+    knowledge_ids: Annotated[list[Uuid], Field(max_length=1_000)] = Field(default_factory=list)
+    all: bool = Field(default=False, description="All of them, in place of knowledge_ids.")
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> Self:
+        if self.all and self.knowledge_ids:
+            raise wrong("must be empty where all is set", "knowledge_ids")
+        if not self.all and not self.knowledge_ids:
+            raise wrong("is required, or all", "knowledge_ids")
+        return self

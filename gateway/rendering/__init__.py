@@ -3,7 +3,6 @@
 from gateway.rendering.erasures import caveats, erasure
 from gateway.rendering.events import count, event, logged
 from gateway.rendering.groups import group, member
-from gateway.rendering.index import space
 from gateway.rendering.knowledge import hit
 from gateway.rendering.memories import memory, upserted
 from gateway.rendering.people import (
@@ -39,7 +38,6 @@ __all__ = [
     "projection",
     "projection_value",
     "session",
-    "space",
     "upserted",
     "verification",
 ]

@@ -1,8 +1,8 @@
-"""Spaces."""
+"""Spaces, and what was given up in them."""
 
 from typing import Literal
 
-from gateway.answers.index import SpaceAnswer
+from gateway.answers.index import DeadLetterAnswer, SpaceAnswer
 from gateway.rendering.values import moment
 from kith.knowledge.v1 import index_service_pb2 as pb
 
@@ -26,4 +26,17 @@ def space(message: pb.Space) -> SpaceAnswer:
         "indexed_items": message.indexed_items,
         "pending_items": message.pending_items,
         "failed_items": message.failed_items,
+    }
+
+
+def dead_letter(message: pb.DeadLetter) -> DeadLetterAnswer:
+    """An item that was given up."""
+    return {
+        "knowledge_id": message.knowledge_id,
+        "namespace": message.namespace,
+        "error": message.error,
+        "attempts": message.attempts,
+        "failed_at": moment(message, "failed_at") or "",
+        "pending_since": moment(message, "pending_since") or "",
+        "space": message.space,
     }

@@ -1,15 +1,22 @@
-"""The index: what waits, and how one model gives way to another."""
+"""The index: what waits, what was given up, and how one model gives way to another."""
 
 from typing import Annotated
 
-from fastapi import FastAPI, Path
+from fastapi import FastAPI, Path, Query
 from starlette.responses import Response
 
-from gateway import rendering
-from gateway.answers.index import DroppedAnswer, IndexAnswer, ReindexAnswer, SpaceAnswer
+from gateway.answers.index import (
+    DeadLettersAnswer,
+    DroppedAnswer,
+    IndexAnswer,
+    ReindexAnswer,
+    ReplayedAnswer,
+    SpaceAnswer,
+)
 from gateway.clients import Clients
-from gateway.models.index import CutOver, Reindex
+from gateway.models.index import CutOver, DeadLettersQuery, Reindex, Replay
 from gateway.openapi import problems
+from gateway.rendering import index as rendering
 from gateway.responses import respond
 from gateway.values import Word
 from kith.knowledge.v1 import index_service_pb2 as pb
@@ -21,6 +28,11 @@ SpaceName = Annotated[
 
 def add(app: FastAPI, clients: Clients) -> None:
     """Add the routes."""
+    _add_status(app, clients)
+    _add_changes(app, clients)
+
+
+def _add_status(app: FastAPI, clients: Clients) -> None:
     ask, index = clients.knowledge.ask, clients.knowledge.index
 
     @app.get("/v1/index", response_model=IndexAnswer, tags=["index"], responses=problems())
@@ -34,6 +46,38 @@ def add(app: FastAPI, clients: Clients) -> None:
             "spaces": [rendering.space(space) for space in answer.spaces],
         }
         return respond(body)
+
+    @app.get(
+        "/v1/index/dead-letters", response_model=DeadLettersAnswer, tags=["index"],
+        responses=problems(),
+    )  # fmt: skip
+    async def list_dead_letters(query: Annotated[DeadLettersQuery, Query()]) -> Response:
+        """What the indexer gave up and why, the last first."""
+        request = pb.ListDeadLettersRequest(
+            namespaces=query.namespace, page_size=query.page_size, page_token=query.page_token
+        )
+        page = await ask(index.ListDeadLetters, request)
+        body: DeadLettersAnswer = {
+            "dead_letters": [rendering.dead_letter(letter) for letter in page.dead_letters],
+            "total": page.total,
+            "next_page_token": page.next_page_token or None,
+        }
+        return respond(body)
+
+    @app.post(
+        "/v1/index/dead-letters/replay", response_model=ReplayedAnswer, tags=["index"],
+        responses=problems(413, 415),
+    )  # fmt: skip
+    async def post_replay(wanted: Replay) -> Response:
+        """Have the indexer try again what it gave up."""
+        request = pb.ReplayDeadLettersRequest(knowledge_ids=wanted.knowledge_ids, all=wanted.all)
+        answer = await ask(index.ReplayDeadLetters, request)
+        body: ReplayedAnswer = {"replayed": answer.replayed}
+        return respond(body)
+
+
+def _add_changes(app: FastAPI, clients: Clients) -> None:
+    ask, index = clients.knowledge.ask, clients.knowledge.index
 
     @app.post(
         "/v1/index/reindex", response_model=ReindexAnswer, tags=["index"],

@@ -111,6 +111,7 @@ async def test_all_routes_are_described(document: dict[str, Any]):
         "get /v1/integrity/ground-truth/{id}",
         "get /v1/index", "post /v1/index/reindex", "post /v1/index/cut-over",
         "post /v1/index/roll-back", "delete /v1/index/spaces/{space}",
+        "get /v1/index/dead-letters", "post /v1/index/dead-letters/replay",
         "get /healthz", "get /readyz", "get /v1/status", "get /metrics",
     }  # fmt: skip
     for name, operation in operations(document):
