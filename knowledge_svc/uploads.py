@@ -58,12 +58,12 @@ class Uploads:
             if record.state == "deleting":
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            if record.state != "storing" and not record.is_lost:
+            is_new = record.state == "storing"
+            if not is_new and await self._has_file(record):
                 metrics.UPLOADS.labels("known").inc()
                 return Kept(record, created=False)
             await self._put(record, file)
-            finish = self._restore(record) if record.is_lost else self._commit(record, request_id)
-            kept = await finish
+            kept = await (self._commit(record, request_id) if is_new else self._restore(record))
             if kept is not None:
                 metrics.UPLOADS.labels("stored").inc()
                 metrics.UPLOADED_BYTES.inc(file.size)
@@ -90,6 +90,12 @@ class Uploads:
             # The erasure waits for this file.
             await self._store.give_up(record.document_id, request_id=request_id)
             raise
+
+    async def _has_file(self, record: Document) -> bool:
+        if record.is_lost:
+            return False
+        blob = await self._blobs.stat(record.blob_key)
+        return blob is not None and blob.size == record.size
 
     async def _restore(self, record: Document) -> Kept | None:
         try:

@@ -27,8 +27,8 @@ class DocumentStore(Protocol):
         """The record of an upload, made before its file.
 
         State `storing`: put the file under the record's own blob key, and commit within the grace;
-        `deleting`: it goes just now, come back later; `is_lost`: put the file there again, and
-        `restore`; else it is there already. Raises SubjectErased.
+        `deleting`: it goes just now, come back later; else it is there already, and where its
+        file is not, put that and `restore`. Raises SubjectErased.
         """
         ...
 
@@ -43,7 +43,7 @@ class DocumentStore(Protocol):
     async def restore(self, document_id: str) -> Document | None:
         """The file of a document that had lost it is there again; None where the document is gone.
 
-        The latest version is read anew. Raises SubjectErased.
+        Where the loss was known, the latest version is read anew. Raises SubjectErased.
         """
         ...
 

@@ -193,12 +193,14 @@ async def test_a_lost_original_leaves_what_was_read_of_it_and_is_told_once(world
     await world.clean()
 
 
-async def test_a_lost_original_comes_back_by_uploading_it_again(world: World):
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_lost_original_comes_back_by_uploading_it_again(world: World, is_known: bool):
     await sound(world)
     document = await world.upload("The boiler.", "The blue door.", key="handbook")
     key = await world.key(document)
     world.path(key).unlink()
-    await world.repair()
+    if is_known:
+        await world.repair()
 
     assert await world.upload("The boiler.", "The blue door.", key="handbook") == document
 
