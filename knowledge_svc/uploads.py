@@ -8,6 +8,7 @@ from knowledge_svc.domain.blobs import BlobsUnavailable
 from knowledge_svc.domain.documents import (
     ChecksumMismatch,
     Document,
+    DocumentNotFound,
     Kept,
     MediaTypeMismatch,
     NewDocument,
@@ -59,7 +60,7 @@ class Uploads:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             is_new = record.state == "storing"
-            if not is_new and await self._has_file(record):
+            if not is_new and not await self._has_lost_file(record):
                 metrics.UPLOADS.labels("known").inc()
                 return Kept(record, created=False)
             await self._put(record, file)
@@ -91,15 +92,22 @@ class Uploads:
             await self._store.give_up(record.document_id, request_id=request_id)
             raise
 
-    async def _has_file(self, record: Document) -> bool:
+    async def _has_lost_file(self, record: Document) -> bool:
         if record.is_lost:
-            return False
+            return True
         blob = await self._blobs.stat(record.blob_key)
-        return blob is not None and blob.size == record.size
+        if blob is not None and blob.size == record.size:
+            return False
+        try:
+            await self._store.get(record.document_id)
+        except DocumentNotFound:
+            # It was deleted meanwhile, and its file with it.
+            return False
+        return True
 
     async def _restore(self, record: Document) -> Kept | None:
         try:
-            document = await self._store.restore(record.document_id)
+            document = await self._store.restore(record)
         except SubjectErased:
             # The erasure may have been through the files already.
             await self._blobs.delete([record.blob_key])

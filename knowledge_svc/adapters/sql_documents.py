@@ -70,8 +70,13 @@ class SqlDocumentStore:
         row = await _unless_erased(call)
         return Kept(Document(**row["document"]), row["created"]) if row else None
 
-    async def restore(self, document_id: str) -> Document | None:
-        call = self._functions.call("restore_document", document_id=document_id)
+    async def restore(self, document: Document) -> Document | None:
+        call = self._functions.call(
+            "restore_document",
+            document_id=document.document_id,
+            subject_id=document.subject_id,
+            person_id=document.person_id,
+        )
         row = await _unless_erased(call)
         return Document(**row) if row else None
 

@@ -189,8 +189,10 @@ BEGIN
 END $$;
 
 -- The file of a document that had lost it is there again: it is read anew, as far as it is the latest
--- version. Answers it, also where somebody else was quicker; null where there is none.
-CREATE FUNCTION knowledge.restore_document(document_id uuid) RETURNS jsonb
+-- version. Answers it, also where somebody else was quicker; null where there is none. Whom it is
+-- about is told, since an erasure may have taken the record.
+CREATE FUNCTION knowledge.restore_document(document_id uuid, subject_id uuid, person_id uuid)
+RETURNS jsonb
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = '' AS $$
 #variable_conflict use_column
 DECLARE
@@ -200,7 +202,7 @@ BEGIN
     WHERE d.document_id = restore_document.document_id;
     PERFORM knowledge.refuse_erased(knowledge.hold_document(
         stored.document_id, stored.owner, stored.namespace, stored.document_key,
-        stored.subject_id, stored.person_id));
+        restore_document.subject_id, restore_document.person_id));
     UPDATE knowledge.documents d
     SET state = 'succeeded', revision = nextval('knowledge.revisions'), changed_at = now(),
         failure_reason = NULL, failure_detail = NULL

@@ -40,7 +40,7 @@ class DocumentStore(Protocol):
         """
         ...
 
-    async def restore(self, document_id: str) -> Document | None:
+    async def restore(self, document: Document) -> Document | None:
         """The file of a document that had lost it is there again; None where the document is gone.
 
         Where the loss was known, the latest version is read anew. Raises SubjectErased.

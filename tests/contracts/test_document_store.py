@@ -292,12 +292,12 @@ async def test_a_document_whose_lost_file_is_there_again_is_read_if_it_is_the_la
     second = await kept(store, "2", key="k")
     assert await queue.fail(await claimed(queue), "FILE_LOST", "it is not there")
 
-    restored = [await store.restore(one.document_id) for one in (first, second, second)]
+    restored = [await store.restore(one) for one in (first, second, second)]
 
     assert [one and one.state for one in restored] == ["succeeded", "pending", "pending"]
     assert not any(one and one.failure_reason for one in restored)
     assert await claimed(queue)
-    assert await store.restore(ids.new()) is None
+    assert await store.restore(replace(first, document_id=ids.new())) is None
 
 
 async def test_what_is_put_off_comes_again_and_counts_only_where_it_is_to_blame(

@@ -222,3 +222,29 @@ async def test_killed_on_its_way_the_next_erasure_or_nobody_else_ends_it(
         assert await count(service.knowledge) == NOTHING
         await nothing_is_left(database, service.blobs)
         assert not [*(folder_of(database) / "blobs").rglob("notes.txt")]
+
+
+async def test_an_original_that_comes_back_during_the_erasure_does_not_stay(
+    service: DocumentClient, monkeypatch: pytest.MonkeyPatch
+):
+    document = await service.read(subject_id=ANN)
+    await service.blobs.delete(await files_of(service.blobs))
+    is_erased, is_begun = asyncio.Event(), asyncio.Event()
+    put = LocalBlobs.put
+
+    async def put_late(*arguments: Any, **named: Any) -> None:
+        is_begun.set()
+        await is_erased.wait()
+        await put(*arguments, **named)
+
+    monkeypatch.setattr(LocalBlobs, "put", put_late)
+    upload = asyncio.create_task(service.upload(subject_id=ANN))
+    await is_begun.wait()
+    await erase(service.knowledge)
+    is_erased.set()
+
+    _, reason, _ = await refusal(upload)
+    assert reason == "SUBJECT_ERASED"
+    assert not await files_of(service.blobs)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await service.get(document.document_id)
