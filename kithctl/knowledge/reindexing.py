@@ -79,10 +79,10 @@ def reindex(
         if say.is_json:
             for one in watched:
                 say("", **_progress(one))
-        else:
-            _show_progress(answer.space, watched)
-    if not say.is_json:
-        say(f"[green]{name}[/green] has caught up. Next: kith knowledge cut-over")
+            return
+        failed = _show_progress(answer.space, watched)
+    but = f", but for {failed:,} items: kith knowledge dead-letters tells why" if failed else ""
+    say(f"[green]{name}[/green] has caught up{but}. Next: kith knowledge cut-over")
 
 
 def cut_over(
@@ -177,11 +177,13 @@ def _to_the_end(
         )
 
 
-def _show_progress(space: pb.Space, watched: Iterator[pb.WatchReindexResponse]) -> None:
+def _show_progress(space: pb.Space, watched: Iterator[pb.WatchReindexResponse]) -> int:
+    """How many items were given up in the end."""
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
         TextColumn("{task.fields[speed]:,.0f}/s"), TimeRemainingColumn(),
     )  # fmt: skip
+    failed = 0
     with Progress(*columns, console=Console()) as progress:
         bar = progress.add_task(space.space, total=None, speed=0.0)
         for one in watched:
@@ -189,6 +191,8 @@ def _show_progress(space: pb.Space, watched: Iterator[pb.WatchReindexResponse]) 
             progress.update(
                 bar, total=total, completed=one.space.indexed_items, speed=one.items_per_second
             )
+            failed = one.space.failed_items
+    return failed
 
 
 def _progress(one: pb.WatchReindexResponse) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 import pytest
+from prometheus_client import REGISTRY
 
 from knowledge_svc.__main__ import assemble
 from knowledge_svc.adapters.pgvector import PgvectorIndex
@@ -16,7 +17,7 @@ from tests.support.blobs import blobs_of
 from tests.support.cluster import Database
 from tests.support.command import kith
 from tests.support.embedders import NamedEmbedder
-from tests.support.knowledge import as_administrator, eventually
+from tests.support.knowledge import eventually
 from tests.support.reindexing import QUICK, Replica, name_of, settled
 from tests.support.services import channel_to, running
 
@@ -81,13 +82,14 @@ async def test_a_service_that_stops_is_no_space_that_has_caught_up(database, tmp
         watching = asyncio.create_task(
             kith("knowledge", "reindex", home=tmp_path, KITH_KNOWLEDGE_ADDRESS=address)
         )
-        async with as_administrator(database) as admin:
-            await eventually(
-                partial(admin.fetchval, "SELECT 1 FROM knowledge.spaces WHERE state = 'building'")
-            )
-        await asyncio.sleep(0.5)
+        await eventually(_is_watched)
     watched = await watching
 
     assert (watched.status, watched.summary["caught_up"]) == (1, False)
     assert "stopped" in watched.errors
     assert watched.errors.count("\n") == 1
+
+
+async def _is_watched() -> bool:
+    """Whether somebody has a stream of the service that was assembled last."""
+    return bool(REGISTRY.get_sample_value("kith_rpc_in_flight", {"bound": "stream"}))
