@@ -10,6 +10,7 @@ from gateway.errors import Refused, renamed
 from gateway.flows import entries, relevance, versions
 from gateway.flows.histories import History, histories_of
 from gateway.flows.knowing import skipped
+from gateway.flows.owners import ownership_of, people_of
 from gateway.flows.settling import Settling
 from gateway.models.messages import MessageDeletion, MessageEdit
 from kith.event.v1 import event_pb2, event_service_pb2
@@ -92,10 +93,11 @@ class ChangeMessages:
         return (await events.ask(events.stub.GetEvent, request)).event
 
     async def _consent(self, message: event_pb2.Event) -> person_pb2.Consent:
-        people = await self._clients.identity.persons([message.person_id])
-        if message.person_id not in people:
+        ownership = ownership_of(message)
+        people = await people_of(self._clients.identity, [ownership])
+        if ownership not in people:
             raise PersonNotFound(message.person_id)
-        return people[message.person_id].consent
+        return people[ownership].consent
 
     async def _log(self, new: event_pb2.NewEvent) -> event_pb2.LoggedEvent:
         [outcome] = await self._clients.events.log(

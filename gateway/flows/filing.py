@@ -6,7 +6,7 @@ from gateway.clients import Clients
 from gateway.errors import moved
 from gateway.flows import relevance
 from gateway.flows.filters import filter_of
-from gateway.flows.owners import owner_of, silent_among
+from gateway.flows.owners import owner_of, ownership_of, silent_among
 from gateway.models.documents import DocumentForm, DocumentsQuery
 from gateway.rendering.documents import STATES
 from gateway.rendering.values import conversation
@@ -69,15 +69,13 @@ class Filing:
             found = await documents.ask(documents.stub.ListDocuments, request)
         except InvalidRequest as error:
             raise moved(error, "filter.metadata", "filter") from None
-        silent = await silent_among(
-            identity, (each.person_id for each in found.documents), self._default
-        )
-        shown = [each for each in found.documents if each.person_id not in silent]
+        silent = await silent_among(identity, found.documents, self._default)
+        shown = [each for each in found.documents if ownership_of(each) not in silent]
         return shown, found.next_page_token
 
     async def ensure_shown(self, document: document_pb2.Document) -> None:
         """Raise ConsentDenied where the document may not be shown now."""
-        if await silent_among(self._clients.identity, [document.person_id], self._default):
+        if await silent_among(self._clients.identity, [document], self._default):
             raise ConsentDenied(document.person_id)
 
     async def _owner(self, form: DocumentForm) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from gateway.clients import Clients
 from gateway.errors import inside
 from gateway.flows import relevance
 from gateway.flows.filters import filter_of
-from gateway.flows.owners import ConsentDenied, owner_of, silent_among
+from gateway.flows.owners import ConsentDenied, owner_of, ownership_of, silent_among
 from gateway.models.knowledge import KnowledgeQuery, NewKnowledge
 from gateway.rendering.values import conversation
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
@@ -62,10 +62,8 @@ class Keeping:
                 page_scope=query.person_id or "",
             ),
         )
-        silent = await silent_among(
-            self._clients.identity, (item.person_id for item in page.items), self._default
-        )
-        shown = [item for item in page.items if item.person_id not in silent]
+        silent = await silent_among(self._clients.identity, page.items, self._default)
+        shown = [item for item in page.items if ownership_of(item) not in silent]
         return knowledge_service_pb2.ListKnowledgeResponse(
             items=shown, next_page_token=page.next_page_token
         )

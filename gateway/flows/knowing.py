@@ -9,6 +9,7 @@ from gateway.answers.messages import KnowledgeAnswer
 from gateway.clients import Clients
 from gateway.flows import relevance
 from gateway.flows.entries import decision_of, knowledge_id, knowledge_item
+from gateway.flows.owners import ownership_of, people_of
 from kith.event.v1 import event_pb2
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
 from svckit import errors, logs
@@ -50,11 +51,11 @@ class Knowing:
     async def consenting(self, events: Iterable[event_pb2.Event]) -> list[event_pb2.Event]:
         """The events of people who allow knowledge now; somebody unknown has been erased."""
         events = list(events)
-        people = await self._clients.identity.persons(event.person_id for event in events)
+        people = await people_of(self._clients.identity, map(ownership_of, events))
         return [
             event
             for event in events
-            if (person := people.get(event.person_id)) is not None
+            if (person := people.get(ownership_of(event))) is not None
             and relevance.allows_knowledge(person.consent, self._default)
         ]
 

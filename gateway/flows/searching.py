@@ -6,7 +6,7 @@ from gateway.clients import Clients
 from gateway.errors import moved
 from gateway.flows import relevance
 from gateway.flows.filters import filter_of
-from gateway.flows.owners import silent_among
+from gateway.flows.owners import ownership_of, silent_among
 from gateway.models.search import Search
 from kith.knowledge.v1 import knowledge_service_pb2
 from svckit import structs
@@ -75,12 +75,10 @@ class Searching:
     ) -> list[knowledge_service_pb2.SearchHit]:
         """The hits without those of people who do not allow knowledge now."""
         items = [hit.item for hit in hits] + [near.item for hit in hits for near in hit.beside]
-        silent = await silent_among(
-            self._clients.identity, (item.person_id for item in items), self._default
-        )
-        shown = [hit for hit in hits if hit.item.person_id not in silent]
+        silent = await silent_among(self._clients.identity, items, self._default)
+        shown = [hit for hit in hits if ownership_of(hit.item) not in silent]
         for hit in shown:
-            near = [one for one in hit.beside if one.item.person_id not in silent]
+            near = [one for one in hit.beside if ownership_of(one.item) not in silent]
             del hit.beside[:]
             hit.beside.extend(near)
         return shown
