@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp
 
 from gateway import errors, openapi, rendering
@@ -164,9 +165,10 @@ def _surrounded(app: ASGIApp, settings: Settings) -> ASGIApp:
     """The app within its bounds; what is outermost stands last."""
     app = Guard(Limits(app, settings), settings)
     if settings.allowed_origins:
-        # Browsers ask first, without a key, whether an origin may call.
+        # Browsers ask first, without a key, whether an origin may call; and they hide an answer
+        # from their page, a refusal too, that does not say so once more.
         app = CORSMiddleware(
-            app,
+            ExceptionMiddleware(app, handlers={Exception: errors.answer}),
             allow_origins=settings.allowed_origins,
             allow_methods=("*",),
             allow_headers=("*",),

@@ -86,6 +86,25 @@ async def test_listed_hosts_and_origins_may():
         assert asked.status_code == 200
 
 
+async def test_a_page_of_a_listed_origin_may_read_why_it_is_refused():
+    settings = {"allowed_origins": "https://app.example", "api_key_hashes": KEYS["first-key"]}
+    async with a_gateway(**settings, request_bytes=1000) as client:
+        client.headers["origin"] = "https://app.example"
+        key = {"x-api-key": "first-key"}
+        refused = [
+            await client.get("/v1/status"),
+            await client.get("/v1/status", headers={"host": "evil.example", **key}),
+            await client.post("/v1/messages", headers=key, content=bytes(1001)),
+            await client.post("/v1/messages", headers=key, json={}),
+        ]
+
+    assert [answer.status_code for answer in refused] == [401, 403, 413, 400]
+    for answer in refused:
+        assert problem(answer)["reason"]
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        assert len(answer.headers.get_list("x-request-id")) == 1
+
+
 async def test_keys_are_needed_where_they_are_configured():
     async with a_gateway(api_key_hashes=",".join(KEYS.values())) as client:
         for headers in (
