@@ -11,7 +11,7 @@ from gateway.middleware.guard import CALLER
 from gateway.models.common import ADA
 from gateway.values import Uuid, Word
 from svckit import ids
-from svckit.errors import Conflict
+from svckit.errors import Conflict, InvalidRequest
 
 PersonId = Annotated[Uuid, Path(examples=[ADA])]
 Name = Annotated[Word, Path(examples=["mood"])]
@@ -50,4 +50,8 @@ def _etag_of(if_match: str | None) -> str | None:
     """The etag of an If-Match header; none for `*`, which anything matches."""
     if if_match is None or if_match.strip() == "*":
         return None
-    return if_match.strip().removeprefix("W/").strip('"')
+    etag = if_match.strip().removeprefix("W/").strip('"')
+    if not etag:
+        # The services would take none for no condition at all.
+        raise InvalidRequest("If-Match", "holds no etag")
+    return etag

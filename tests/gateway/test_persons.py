@@ -115,6 +115,18 @@ async def test_a_change_of_what_has_changed_meanwhile_is_refused(gateway: httpx.
     assert by_any.json()["metadata"] == {"a": 3}
 
 
+@pytest.mark.parametrize("etag", ["", " ", '""', 'W/""'])
+async def test_a_condition_without_an_etag_is_no_leave_to_change(
+    gateway: httpx.AsyncClient, etag: str
+):
+    path = f"/v1/persons/{await registered(gateway)}"
+
+    answer = await gateway.patch(path, json={"metadata": {"a": 1}}, headers={"if-match": etag})
+
+    assert fields(answer) == ["If-Match"]
+    assert (await gateway.get(path)).json()["metadata"] == {}
+
+
 async def test_metadata_that_would_grow_too_large_is_refused(gateway: httpx.AsyncClient):
     person_id = await registered(gateway, metadata={"a": "x" * 10_000})
 
