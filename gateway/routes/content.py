@@ -52,6 +52,12 @@ def etag_of(document: document_pb2.Document) -> str:
     return f'"{document.sha256.hex()}"'
 
 
+def is_known(header: str | None, etag: str) -> bool:
+    """Whether an If-None-Match header names a tag; one that a proxy made weak is as good."""
+    named = [each.strip().removeprefix("W/") for each in (header or "").split(",")]
+    return etag in named or named == ["*"]
+
+
 def headers_of(document: document_pb2.Document) -> dict[str, str]:
     """What is said of a file whatever part of it is asked for."""
     name = document.filename

@@ -24,7 +24,7 @@ from gateway.openapi import problems
 from gateway.rendering import documents as rendering
 from gateway.rendering.values import moment
 from gateway.responses import respond, respond_made
-from gateway.routes.content import FileResponse, etag_of, headers_of, range_of
+from gateway.routes.content import FileResponse, etag_of, headers_of, is_known, range_of
 from gateway.values import Uuid
 from kith.knowledge.v1 import document_service_pb2
 from svckit.errors import InvalidRequest, Unauthenticated
@@ -133,7 +133,7 @@ def _add_content(app: FastAPI, clients: Clients, filing: Filing) -> None:
             document = (await anext(parts)).document
         await filing.ensure_shown(document)
         etag = etag_of(document)
-        if tag and etag in (each.strip() for each in tag.split(",")):
+        if is_known(tag, etag):
             return Response(None, 304, {"etag": etag})
         is_stale = if_range is not None and if_range.strip() != etag
         part = range_of(None if is_stale else wanted, document.size)
