@@ -13,6 +13,7 @@ from gateway import tracing
 from gateway.answers.context import MissingAnswer, SectionName
 from gateway.channels import FAILURES
 from gateway.clients import Clients
+from gateway.errors import renamed
 from gateway.flows import relevance, versions
 from gateway.flows.entries import MESSAGE
 from gateway.flows.subjects import MOST_SUBJECTS, TooManySubjects
@@ -113,7 +114,7 @@ class Gathering:
             account = (request.platform or "", request.sender_id or "")
             [found] = await self._clients.identity.resolve([account])
             if isinstance(found, BaseException):
-                raise found
+                raise renamed(found, {"platform_id": "sender_id"})
             person_id = found.person_id
         return await self._clients.identity.person(person_id)
 

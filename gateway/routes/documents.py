@@ -202,4 +202,4 @@ def _add_document(app: FastAPI, clients: Clients, filing: Filing) -> None:
 
 def _of_form(error: InvalidRequest) -> BaseException:
     """An error of the service, by the names that the form has."""
-    return renamed(inside(error, "document"), {"data": "file"})
+    return renamed(inside(error, "document"), {"data": "file", "platform_id": "sender_id"})

@@ -136,11 +136,15 @@ async def test_a_person_is_found_by_their_platform_too(gateway: httpx.AsyncClien
         "/v1/context", json={"query": "q", "platform": "telegram", "sender_id": "eve"}
     )
     nobody = await gateway.post("/v1/context", json={"query": "q", "person_id": NOBODY})
+    no_id = await gateway.post(
+        "/v1/context", json={"query": "q", "platform": "telegram", "sender_id": "@"}
+    )
 
     assert by_platform["person_id"] == ada
     assert by_platform["text"] is None
     assert (unknown.status_code, problem(unknown)["reason"]) == (404, "LINK_NOT_FOUND")
     assert (nobody.status_code, problem(nobody)["reason"]) == (404, "PERSON_NOT_FOUND")
+    assert fields(no_id) == ["sender_id"]
 
 
 async def test_a_service_that_is_away_leaves_its_sections_empty(

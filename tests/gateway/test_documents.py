@@ -102,6 +102,7 @@ WRONG: list[tuple[Body, int, str, list[str]]] = [
         ({"person_id": NOBODY}, 404, "PERSON_NOT_FOUND", []),
         ({"platform": "discord", "sender_id": "x"}, 404, "LINK_NOT_FOUND", []),
         ({"sender_id": "ada"}, 400, "INVALID_ARGUMENT", ["platform"]),
+        ({"platform": "telegram", "sender_id": "@"}, 400, "INVALID_ARGUMENT", ["sender_id"]),
         ({"person_id": NOBODY, "platform": "a", "sender_id": "b"}, 400, "INVALID_ARGUMENT",
          ["sender_id"]),
         ({"namespace": "a b"}, 400, "INVALID_ARGUMENT", ["namespace"]),
