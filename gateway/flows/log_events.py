@@ -32,7 +32,7 @@ class LogEvents:
         one only if all are the same, and as many. Errors name fields as the service does:
         `events[17].content`.
         """
-        people = await self._resolve(events)
+        people = await self._resolve(events, event_ids)
         new = [
             _new_event(event, event_id, people.get((event.platform, event.platform_id)))
             for event, event_id in zip(events, event_ids, strict=True)
@@ -48,9 +48,11 @@ class LogEvents:
         return outcome.events
 
     async def _resolve(
-        self, events: Sequence[NewEvent]
+        self, events: Sequence[NewEvent], event_ids: Sequence[str]
     ) -> dict[tuple[str, str | None], identity_service_pb2.Identity]:
-        """Who holds the platform ids that events name; raises where nobody does."""
+        """Who holds the platform ids that events name; raises where nobody does, unless what
+        they name is logged already: a repeat is answered whoever has been unlinked since.
+        """
         accounts = {
             (event.platform, event.platform_id): index
             for index, event in reversed(list(enumerate(events)))
@@ -63,10 +65,30 @@ class LogEvents:
             if isinstance(outcome, errors.InvalidRequest):
                 [(field, problem), *_] = outcome.violations
                 raise errors.InvalidRequest(f"events[{index}].{field}", problem)
-            if isinstance(outcome, BaseException):
+            if isinstance(outcome, errors.NotFound):
+                named = zip(events, event_ids, strict=True)
+                repeated = [
+                    event_id
+                    for each, event_id in named
+                    if (each.platform, each.platform_id) == account
+                ]
+                await self._ensure_logged(repeated, outcome)
+            elif isinstance(outcome, BaseException):
                 raise outcome
-            found[account] = outcome
+            else:
+                found[account] = outcome
         return found
+
+    async def _ensure_logged(self, event_ids: Sequence[str], error: errors.NotFound) -> None:
+        """Raise the error unless the log has all of the events."""
+        log = self._clients.events
+        for event_id in event_ids:
+            try:
+                await log.ask(
+                    log.stub.GetEvent, event_service_pb2.GetEventRequest(event_id=event_id)
+                )
+            except errors.NotFound:
+                raise error from None
 
 
 def _new_event(
@@ -87,6 +109,7 @@ def _new_event(
     if resolved is not None:
         new.link_id, new.person_id = resolved.link_id, resolved.person_id
         new.consent_version = resolved.consent.version
+    if event.platform_id is not None:
         # A retry is the same even if somebody else holds the platform id by then.
         new.request_hash = _body_hash(event)
     return new

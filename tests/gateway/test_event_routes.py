@@ -154,6 +154,7 @@ async def test_a_platform_id_of_nobody_is_404(scripted: Scripted, gateway: httpx
         reason = "LINK_NOT_FOUND"
 
     scripted.identity.answer("BatchResolveIdentities", LinkNotFound("nobody"))
+    scripted.events.answer("GetEvent", errors.NotFound("no such event"))
 
     answer = await gateway.post(
         "/v1/events", json={"event_type": "a", "platform": "web", "platform_id": "nobody"}

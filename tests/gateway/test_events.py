@@ -73,6 +73,32 @@ async def test_a_repeat_is_the_same_and_another_body_is_a_conflict(gateway: http
     assert problem(other)["event_id"] == body["event_id"]
 
 
+async def test_a_repeat_is_answered_though_the_id_is_nobodys_any_more(
+    gateway: httpx.AsyncClient, person: str
+):
+    body = {**EVENT, "platform_id": "ada", "event_id": ids.new()}
+    batch = [{**EVENT, "platform_id": "ada", "event_id": ids.new()} for _ in range(2)]
+    first = await gateway.post("/v1/events", json=body)
+    firsts = await gateway.post("/v1/events:batch", json=batch)
+    [link] = (await gateway.get(f"/v1/persons/{person}/links")).json()["links"]
+    await gateway.delete(f"/v1/persons/{person}/links/{link['link_id']}")
+
+    again = await gateway.post("/v1/events", json=body)
+    agains = await gateway.post("/v1/events:batch", json=batch)
+    changed = await gateway.post("/v1/events", json={**body, "content": {"n": 2}})
+    new = await gateway.post("/v1/events", json={**body, "event_id": ids.new()})
+    mixed = await gateway.post("/v1/events:batch", json=[*batch, {**body, "event_id": ids.new()}])
+
+    assert (first.status_code, firsts.status_code) == (201, 201)
+    assert (again.status_code, again.json()) == (200, {**first.json(), "duplicate": True})
+    assert agains.status_code == 200
+    assert [event["position"] for event in agains.json()["events"]] == [
+        event["position"] for event in firsts.json()["events"]
+    ]
+    assert problem(changed)["reason"] == "IDEMPOTENCY_CONFLICT"
+    assert problem(new)["reason"] == problem(mixed)["reason"] == "LINK_NOT_FOUND"
+
+
 async def test_a_batch_is_logged_in_order_or_not_at_all(gateway: httpx.AsyncClient):
     bodies = [{**EVENT, "content": {"n": n}, "event_id": ids.new()} for n in range(5)]
     conflict = [{**EVENT, "content": {"n": 9}}, {**bodies[3], "content": {"n": 8}}]
