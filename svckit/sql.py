@@ -33,9 +33,12 @@ POOL_SIZE = 8
 # 55P03 (a lock was not to be had in time); PGRST000-003 is PostgREST without its database.
 # 3F000, 42883 and PGRST202: the schema or function is not there yet, so not migrated.
 _UNAVAILABLE = (
-    *("08", "53", "57", "55P03", "PGRST00", "502", "503", "504"),
+    *("08", "53", "57", "55P03", "PGRST00"),
     *("3F000", "42883", "PGRST202"),
 )
+# A status of HTTP in place of a code: what stands before PostgREST is at its limit (429), or
+# does not get an answer out of it (502 to 504, Cloudflare's 52x and 530, Supabase's 54x).
+_HTTP_LIMIT, _HTTP_OUTAGES = "429", "502"
 # What took its whole time already: a lock, a statement. Once more would be twice as long.
 _TOOK_TOO_LONG = ("55P03", "57014")
 # A serialization failure or a deadlock: nothing was written, the same call may succeed.
@@ -150,7 +153,7 @@ async def _tried(function: str, attempt: Callable[[], Awaitable[Any]]) -> Any:
 
 
 def _translated(code: str, message: str, detail: Any) -> SqlError | Unavailable:
-    if code.startswith(_UNAVAILABLE):
+    if code.startswith(_UNAVAILABLE) or _is_from_a_proxy(code):
         log.warning("the store is not available", code=code, text=message)
         kind = _TookTooLong if code in _TOOK_TOO_LONG else Unavailable
         return kind("the store cannot be reached")
@@ -160,6 +163,14 @@ def _translated(code: str, message: str, detail: Any) -> SqlError | Unavailable:
         except orjson.JSONDecodeError:
             detail = None
     return SqlError(code, message, detail)
+
+
+def _is_from_a_proxy(code: str) -> bool:
+    """Whether an answer never came from PostgREST, whose errors have longer codes."""
+    if len(code) == len(_HTTP_LIMIT):
+        return code == _HTTP_LIMIT or code >= _HTTP_OUTAGES
+    # Kong's are JSON, and have none.
+    return not code
 
 
 @asynccontextmanager

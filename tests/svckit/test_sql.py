@@ -153,6 +153,17 @@ async def test_postgrest_without_its_database_is_unavailable(
     assert await rest_functions.call("echo", value=1) == 1
 
 
+@pytest.mark.parametrize("status", [429, 502, 503, 504, 521, 522, 530, 544])
+@pytest.mark.parametrize("body", ["<html>no</html>", '{"message":"no answer from upstream"}'])
+async def test_a_proxy_that_gets_no_answer_is_unavailable(
+    postgrest: Postgrest, rest_functions: sql.SqlFunctions, status: int, body: str
+):
+    postgrest.faults += [Response(body, status), Response(body, status)]
+
+    with pytest.raises(Unavailable):
+        await rest_functions.call("echo", value=1)
+
+
 async def test_a_wrong_key_is_not_a_word_to_the_client(postgrest: Postgrest):
     async with sql.open_rest(postgrest.url, KEY + "x") as client:
         with pytest.raises(SqlError) as raised:
