@@ -2,7 +2,8 @@
 
 The protobuf runtime refuses a string that is not UTF-8, and messages that are nested too
 deep, without naming the field, and grpc would answer INTERNAL; here it is an
-InvalidRequest like any other.
+InvalidRequest like any other. In large messages it may be the request that is named: looking
+for the field takes much longer than parsing, and nobody else is served meanwhile.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from svckit.errors import InvalidRequest
 _LENGTH_DELIMITED = 2
 # The runtime's own bound.
 _MOST_DEPTH = 100
+# So much is looked through, all levels together: a mebibyte of tiny fields takes a second.
+_MOST_BYTES = 1 << 20
 _JSON = "google/protobuf/struct.proto"
 
 
@@ -28,7 +31,7 @@ def parser(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
         try:
             return deserialize(wire)
         except DecodeError:
-            found = _malformed(wire, message.DESCRIPTOR)
+            found = _Search().malformed(wire, message.DESCRIPTOR)
             if found is None:
                 raise InvalidRequest("request", "is not a valid message") from None
             raise InvalidRequest(*found) from None
@@ -36,33 +39,42 @@ def parser(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return parse
 
 
-def _malformed(wire: bytes, descriptor: Any, depth: int = 1) -> tuple[str, str] | None:
-    """The path of the first field that is wrong and what is; None if it is something else."""
-    if depth > _MOST_DEPTH:
-        return "", "is nested too deep"
-    try:
-        holder = empty_pb2.Empty.FromString(wire)
-    except DecodeError:
+class _Search:
+    """A search for what is wrong in a message, which ends when it has become too much work."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_BYTES
+
+    def malformed(self, wire: bytes, descriptor: Any, depth: int = 1) -> tuple[str, str] | None:
+        """The path of the first field that is wrong and what is; None if that is not found."""
+        if depth > _MOST_DEPTH:
+            return "", "is nested too deep"
+        self._left -= len(wire)
+        if self._left < 0:
+            return None
+        try:
+            holder = empty_pb2.Empty.FromString(wire)
+        except DecodeError:
+            return None
+        seen: dict[int, int] = {}
+        fields: Any = unknown_fields.UnknownFieldSet(holder)
+        for unknown in fields:
+            field = descriptor.fields_by_number.get(unknown.field_number)
+            if field is None or unknown.wire_type != _LENGTH_DELIMITED:
+                continue
+            index = seen[field.number] = seen.get(field.number, -1) + 1
+            name = f"{field.name}[{index}]" if field.is_repeated else field.name
+            if field.type == FieldDescriptor.TYPE_STRING:
+                try:
+                    unknown.data.decode()
+                except UnicodeDecodeError:
+                    return name, "is not valid UTF-8"
+            elif field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type is not None:
+                inner = self.malformed(unknown.data, field.message_type, depth + 1)
+                if inner is not None:
+                    path, problem = inner
+                    if path:
+                        return f"{name}.{path}", problem
+                    # Too deep in JSON: what is named is the field that holds all of it.
+                    return "" if descriptor.file.name == _JSON else name, problem
         return None
-    seen: dict[int, int] = {}
-    fields: Any = unknown_fields.UnknownFieldSet(holder)
-    for unknown in fields:
-        field = descriptor.fields_by_number.get(unknown.field_number)
-        if field is None or unknown.wire_type != _LENGTH_DELIMITED:
-            continue
-        index = seen[field.number] = seen.get(field.number, -1) + 1
-        name = f"{field.name}[{index}]" if field.is_repeated else field.name
-        if field.type == FieldDescriptor.TYPE_STRING:
-            try:
-                unknown.data.decode()
-            except UnicodeDecodeError:
-                return name, "is not valid UTF-8"
-        elif field.type == FieldDescriptor.TYPE_MESSAGE and field.message_type is not None:
-            inner = _malformed(unknown.data, field.message_type, depth + 1)
-            if inner is not None:
-                path, problem = inner
-                if path:
-                    return f"{name}.{path}", problem
-                # Too deep in JSON: what is named is the field that holds all of it.
-                return "" if descriptor.file.name == _JSON else name, problem
-    return None
