@@ -96,14 +96,16 @@ async def _version(connection: Any, schema: str) -> int:
 
 
 async def _create_roles(connection: Any, schema: str) -> None:
-    # Roles belong to the cluster; another database's migration may be at it just now.
+    # Roles belong to the cluster; another database's migration may be at it just now. From
+    # Postgres 16 on, whoever creates a role is its member without being allowed to act as it.
+    membership = "SET" if connection.get_server_version() >= (16,) else "MEMBER"
     for role, option in ((f"kith_{schema}_owner", "NOLOGIN"), (f"kith_{schema}", "LOGIN")):
         await connection.execute(
             f"""DO $$ BEGIN
                 IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN
                     CREATE ROLE {role} {option};
                 END IF;
-                IF NOT pg_has_role(current_user, '{role}', 'MEMBER') THEN
+                IF NOT pg_has_role(current_user, '{role}', '{membership}') THEN
                     GRANT {role} TO CURRENT_USER;
                 END IF;
             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from svckit import migrate
+from svckit import migrate, sql
 from tests.support.cluster import Cluster, Database
 
 CREATE = """
@@ -109,6 +109,34 @@ async def test_a_service_that_may_not_migrate_says_what_to_do(
     await migrate.ensure(database.url(), package, "probed")
 
     assert await migrate.installed_version(database.url(), "probed") == 2
+
+
+async def test_a_role_that_may_create_roles_is_enough(database: Database, package: str):
+    name = await scalar(database.url(), "SELECT current_database()")
+    await execute(
+        database.url(),
+        f"""DO $$ BEGIN
+                IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'migrator') THEN
+                    CREATE ROLE migrator LOGIN CREATEROLE;
+                END IF;
+            END $$;
+            GRANT CREATE ON DATABASE "{name}" TO migrator""",
+    )
+    url = database.url("migrator")
+    (folder(package) / "0001_create_things.sql").write_text(CREATE.replace("probed", "entrusted"))
+
+    await migrate.ensure(url, package, "entrusted")
+
+    async with sql.open_pool(url, role="kith_entrusted") as pool:
+        assert await sql.AsyncpgFunctions(pool, "entrusted").call("schema_version") == 1
+
+
+async def execute(url: str, statement: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
 
 
 async def scalar(url: str, statement: str) -> object:
