@@ -6,6 +6,7 @@ import asyncpg
 
 from kithctl.failure import Failure
 from svckit import migrate
+from svckit.settings import check_database_url
 
 SCHEMAS = {"identity": "identity_svc", "event": "event_svc", "knowledge": "knowledge_svc"}
 """The package that each schema belongs to."""
@@ -13,6 +14,7 @@ SCHEMAS = {"identity": "identity_svc", "event": "event_svc", "knowledge": "knowl
 
 async def migrate_all(url: str) -> dict[str, int]:
     """Bring every schema up to date, as a role that may; answers their versions."""
+    _check(url)
     try:
         return {
             schema: await migrate.migrate(url, package, schema)
@@ -24,6 +26,7 @@ async def migrate_all(url: str) -> dict[str, int]:
 
 async def versions(url: str) -> AsyncIterator[tuple[str, int, int]]:
     """Each schema with the version that the database has and the one that this code needs."""
+    _check(url)
     for schema, package in SCHEMAS.items():
         try:
             needed = max((number for number, _, _ in migrate.files(package)), default=0)
@@ -31,6 +34,13 @@ async def versions(url: str) -> AsyncIterator[tuple[str, int, int]]:
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise Failure(f"cannot read the database: {_described(error)}") from error
         yield schema, installed, needed
+
+
+def _check(url: str) -> None:
+    try:
+        check_database_url(url)
+    except ValueError as error:
+        raise Failure(str(error)) from None
 
 
 def _described(error: Exception) -> str:

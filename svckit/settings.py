@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 import sys
 from typing import Annotated, Any, Literal, Self, TypeVar
 
@@ -12,6 +13,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -24,6 +26,11 @@ S = TypeVar("S", bound=BaseSettings)
 BindAddress = Annotated[
     Bind, NoDecode, BeforeValidator(lambda v: Bind.parse(v) if isinstance(v, str) else v)
 ]
+
+_HOST = r"(?:\[[^\]]*\]|[^][:,@/?#]*)(?::\d*)?"
+_DATABASE_URL = re.compile(
+    rf"postgres(?:ql)?://(?:[^@/?#]*@)?{_HOST}(?:,{_HOST})*(?:[/?#].*)?", re.DOTALL
+)
 
 
 class ProcessSettings(BaseSettings):
@@ -57,6 +64,13 @@ class StoreSettings(ProcessSettings):
     bind: BindAddress
     metrics_bind: BindAddress
 
+    @field_validator("supabase_url")
+    @classmethod
+    def _is_of_the_web(cls, url: str | None) -> str | None:
+        if url and not re.match(r"https?://.", url):
+            raise ValueError("is to look like https://PROJECT.supabase.co")
+        return url
+
     @property
     def backend(self) -> Literal["postgres", "supabase"]:
         """The store in use: the one forced, else the one configured."""
@@ -75,11 +89,27 @@ class StoreSettings(ProcessSettings):
                 "KITH_DATABASE_URL: is needed (a Postgres with pgvector), or SUPABASE_URL; "
                 "`kith up` brings an embedded one"
             )
+        else:
+            check_database_url(self.database_url.get_secret_value())
         if not (self.bind.is_loopback or self.service_token):
             raise ValueError(
                 f"KITH_SERVICE_TOKEN: is needed to listen on {self.bind}, beyond this machine"
             )
         return self
+
+
+def check_database_url(url: str) -> None:
+    """Raise ValueError unless it reads as the URL of a Postgres.
+
+    The driver would say so, too, but in words of the URL, which may be a part of the password:
+    what follows a `/` in it is taken for the database, and what comes before for a port.
+    """
+    if not _DATABASE_URL.fullmatch(url):
+        raise ValueError(
+            "KITH_DATABASE_URL (or that of one service): is to look like "
+            "postgresql://USER:PASSWORD@HOST:PORT/NAME, with /, ?, # and @ in the password as "
+            "%2F, %3F, %23 and %40"
+        )
 
 
 def database_url_of(service: str) -> Any:

@@ -43,3 +43,13 @@ def test_a_role_that_may_not_migrate_is_told_in_one_line(cluster: Cluster):
     assert refused.returncode == 1
     assert refused.stderr.count("\n") == 1
     assert "Traceback" not in refused.stderr
+
+
+def test_a_url_that_cannot_be_read_is_refused_without_a_word_of_it():
+    for options in ((), ("--check",)):
+        refused = kith_schema("postgresql://kith:hun/ter@localhost/kith", *options)
+
+        assert refused.returncode == 1
+        assert refused.stderr.count("\n") == 1
+        assert "KITH_DATABASE_URL" in refused.stderr
+        assert "hun" not in refused.stderr

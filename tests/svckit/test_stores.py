@@ -2,6 +2,7 @@
 
 import asyncpg
 import pytest
+from pydantic import SecretStr
 
 from identity_svc.settings import Settings
 from svckit import migrate, settings
@@ -70,6 +71,10 @@ async def test_over_rest_a_schema_that_is_behind_is_refused_and_not_migrated(
             {"SUPABASE_URL": "https://x.example", "SUPABASE_KEY": "sb_publishable_1"},
             "publishable",
         ),
+        ({"SUPABASE_URL": "x.example", "SUPABASE_KEY": "sb_secret_1"}, "SUPABASE_URL"),
+        ({"KITH_DATABASE_URL": "localhost/kith"}, "KITH_DATABASE_URL"),
+        ({"KITH_DATABASE_URL": "postgresql://kith:hun/ter@host/x"}, "KITH_DATABASE_URL"),
+        ({"KITH_IDENTITY_DATABASE_URL": "postgresql://a:b#c@host/x"}, "KITH_DATABASE_URL"),
         ({"KITH_DATABASE_URL": "postgresql:///x", "KITH_STORE": "sqlite"}, "KITH_STORE"),
         ({"KITH_DATABASE_URL": "postgresql:///x", "KITH_IDENTITY_BIND": "nowhere"}, "BIND"),
         ({"KITH_DATABASE_URL": "postgresql:///x", "KITH_IDENTITY_BIND": "0.0.0.0:1"}, "TOKEN"),
@@ -91,3 +96,20 @@ def test_what_cannot_be_meant_ends_the_start_with_one_line_that_names_the_variab
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert variable in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///kith",
+        "postgres://host/kith",
+        "postgresql://kith@/kith?host=/run/postgresql&port=5432",
+        "postgresql://kith:p%2Fw@[::1]:5432/kith?sslmode=require",
+        "postgresql://kith:a:b@one:5432,two:5433/kith",
+        "postgresql://kith:secret@host",
+    ],
+)
+def test_every_way_to_write_a_database_url_is_taken(url: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("KITH_DATABASE_URL", url)
+
+    assert Settings().database_url == SecretStr(url)
