@@ -91,7 +91,11 @@ class AsyncpgFunctions:
             # The pool's own timeout would make a task for each call.
             async with asyncio.timeout(CALL_SECONDS):
                 connection = await self._pool.acquire()
-        except (asyncpg.PostgresError, *lost) as error:
+        except asyncpg.PostgresError as error:
+            # A wrong password, a role that may not be taken: nobody else would say so.
+            log.warning("the store refuses", code=error.sqlstate, text=str(error.args[0]))
+            raise Unavailable("the store cannot be reached") from error
+        except lost as error:
             raise Unavailable("the store cannot be reached") from error
         try:
             return await connection.fetchval(statement, *values)

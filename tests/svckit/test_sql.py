@@ -5,6 +5,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+import structlog.testing
 from starlette.responses import Response
 
 from svckit import sql
@@ -140,6 +141,15 @@ async def test_a_database_that_is_gone_is_unavailable_at_once(tmp_path: Any):
     async with sql.open_pool(f"postgresql://postgres@/none?host={tmp_path}") as pool:
         with pytest.raises(Unavailable):
             await sql.AsyncpgFunctions(pool, "probe").call("echo", value=1)
+
+
+async def test_why_a_database_refuses_a_connection_is_in_the_log(database: Database):
+    with structlog.testing.capture_logs() as lines:
+        async with sql.open_pool(database.url("kith_identity"), role="kith_event") as pool:
+            with pytest.raises(Unavailable):
+                await sql.AsyncpgFunctions(pool, "probe").call("echo", value=1)
+
+    assert "kith_event" in lines[0]["text"]
 
 
 async def test_postgrest_without_its_database_is_unavailable(
