@@ -46,6 +46,8 @@ def import_(
 ) -> None:  # fmt: skip
     """Import conversations from a file, in its order; importing it again changes nothing."""
     with file.open("rb") as stream:
+        if not stream.seekable():
+            raise Failure(f"{file} is no file that can be read again from its start")
         kind = detect(stream) if format_ is Format.AUTO else format_
         size = os.fstat(stream.fileno()).st_size
         new_journal = JsonJournal if as_json or not sys.stdout.isatty() else TerminalJournal

@@ -1,6 +1,7 @@
 """`kith import` as a command, before a stand-in for the gateway and before the real one."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,23 @@ async def test_it_finds_the_gateway_that_kith_up_has_started(tmp_path, route):
 
     assert finished.status == 0, finished.errors
     assert route.texts == ["This is message 1."]
+
+
+@pytest.mark.parametrize("options", [(), ("--format", "ndjson")])
+async def test_a_pipe_is_refused_in_one_line(tmp_path, route, options: tuple[str, ...]):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # Opened for both, it has its other end at once.
+    held = os.open(pipe, os.O_RDWR)
+    try:
+        os.write(held, a_line(1).encode())
+        refused = await kith("import", pipe, *options, "--gateway", route.url, home=tmp_path)
+    finally:
+        os.close(held)
+
+    assert refused.status == 1
+    assert refused.errors.count("\n") == 1
+    assert "Traceback" not in refused.errors
 
 
 async def test_without_a_terminal_it_speaks_json(tmp_path, route):
