@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from kithctl.failure import Failure
 from kithctl.files import read_if_there, write_atomically
@@ -30,7 +30,7 @@ class Claim:
 @contextlib.contextmanager
 def claim(home: Path) -> Iterator[Claim]:
     """Have a home to oneself; where another process has it, that one is named and nothing done."""
-    with (home / "lock").open("a+", encoding="utf-8") as lock:
+    with _opened(home / "lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -45,6 +45,13 @@ def claim(home: Path) -> Iterator[Claim]:
         finally:
             ours.withdraw()
             lock.truncate(0)
+
+
+def _opened(lock: Path) -> TextIO:
+    try:
+        return lock.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise Failure(f"cannot use the folder {lock.parent}: {error.strerror}") from error
 
 
 def _who_runs(home: Path) -> str:

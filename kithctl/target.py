@@ -22,7 +22,11 @@ Credential = tuple[tuple[str, str], ...]
 
 def started(home: Path, process: str) -> str | None:
     """The address of a process that runs in a home, None where none does."""
-    running = read_if_there(home / "addresses.json")
+    published = home / "addresses.json"
+    try:
+        running = read_if_there(published)
+    except OSError as error:
+        raise Failure(f"cannot read {published}: {error.strerror}") from None
     if running is None:
         return None
     return str(Bind.parse(json.loads(running)["processes"][process]["address"]).reachable)

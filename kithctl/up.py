@@ -21,11 +21,11 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 async def up(home: Path, plan: Plan) -> None:
     """Run the plan in an absolute `home` until a signal ends it; raises Failure if it cannot."""
-    visitor = account.for_cluster(home / "postgres" / "data") if brings_postgres() else None
     try:
+        visitor = account.for_cluster(home / "postgres" / "data") if brings_postgres() else None
         make_closed(home, visitor)
     except OSError as error:
-        raise Failure(f"cannot make the folder {home}: {error.strerror}") from error
+        raise Failure(f"cannot use the folder {home}: {error.strerror}") from error
     console = Console()
     output = Output(sys.stdout.buffer, console)
     try:
