@@ -42,7 +42,7 @@ def is_there(data: Path) -> bool:
     if found != program.MAJOR_VERSION:
         raise Failure(
             f"{data} was made by Postgres {found} and this is {program.MAJOR_VERSION}: "
-            "move it with `kith backup` and `kith restore`"
+            "take it over with `pg_dump` of that version and `pg_restore` (docs/operations.md)"
         )
     return True
 
