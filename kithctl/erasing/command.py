@@ -9,7 +9,7 @@ import typer
 
 from kithctl.erasing.screens import JsonScreen, Screen, TerminalScreen
 from kithctl.failure import Failure
-from kithctl.importing.gateway import Gateway
+from kithctl.importing.gateway import Gateway, Unreachable
 from kithctl.importing.target import GatewayOption, open_gateway
 from kithctl.target import HomeOption
 from svckit import ids
@@ -63,7 +63,9 @@ def _ensure_meant(person_id: str, yes: bool) -> None:
 def _waited_for(
     target: Gateway, erasure: dict[str, Any], screen: Screen, seconds: float
 ) -> dict[str, Any]:
-    """The receipt, or how far the erasure is when the time is over, or nobody wants to wait."""
+    """The receipt, or how far the erasure is known to be: when the time is over, nobody wants to
+    wait, or the gateway does not answer any more. It is recorded, so it goes on in any case.
+    """
     until = time.monotonic() + seconds
     screen.progress(erasure)
     try:
@@ -71,6 +73,6 @@ def _waited_for(
             time.sleep(_POLL_SECONDS)
             erasure = target.get(f"/v1/erasures/{erasure['erasure_id']}")
             screen.progress(erasure)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Unreachable):
         pass
     return erasure

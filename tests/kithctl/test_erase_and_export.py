@@ -1,5 +1,6 @@
 """`kith erase` and `kith export`, before the real gateway and before one that fails."""
 
+import asyncio
 import io
 import json
 import zipfile
@@ -13,7 +14,9 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
+from typer import Exit
 
+from kithctl.erasing.command import STILL_RUNNING, erase
 from kithctl.erasing.screens import TerminalScreen
 from svckit import ids
 from tests.support.command import kith
@@ -66,6 +69,28 @@ async def test_what_is_still_going_on_has_a_status_of_its_own(stack: Stack, tmp_
         )
     assert running.status == 3, running.errors
     assert [step["stage"] for step in running.summary["steps"]] == ["knowledge"]
+
+
+async def test_a_gateway_that_goes_away_while_it_waits_takes_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    running = {"erasure_id": ids.new(), "state": "running", "steps": []}
+
+    async def answer(request: Request) -> Response:
+        if request.url.path == "/healthz":
+            return JSONResponse({"storage_backend": "postgres"})
+        return JSONResponse(running, 202) if request.method == "DELETE" else Response("", 503)
+
+    monkeypatch.setattr("kithctl.importing.gateway._LONGEST_PAUSE", 0.01)
+    app = Starlette(routes=[Route("/{rest:path}", answer, methods=["GET", "DELETE"])])
+    async with serving(app) as url:
+        with pytest.raises(Exit) as ended:
+            await asyncio.to_thread(
+                erase, ids.new(), yes=True, wait=60, as_json=True, gateway=url, home=tmp_path
+            )
+
+    assert ended.value.exit_code == STILL_RUNNING
+    assert json.loads(capfd.readouterr().out) == running
 
 
 @pytest.mark.parametrize("command", [("erase", "--yes"), ("export",)])
