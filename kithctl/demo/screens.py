@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from kithctl.tail.screens import plain
+
 _LONGEST_TEXT = 160
 _WHEN = "when (UTC)"
 
@@ -19,7 +21,8 @@ def timeline(console: Console, name: str, events: Sequence[Mapping[str, Any]]) -
     for event in events:
         chat = event["metadata"].get("chat_name", "")
         said = event["content"].get("text") or f"({event['event_type']})"
-        table.add_row(_moment(event["occurred_at"]), f"{event['platform']} {chat}", _short(said))
+        where = _short(f"{event['platform']} {chat}")
+        table.add_row(_moment(event["occurred_at"]), where, _short(said))
     console.print()
     console.print(Text(f"{name}'s timeline, newest first", style="bold"))
     console.print(table)
@@ -31,7 +34,7 @@ def hits(console: Console, query: str, found: Sequence[Mapping[str, Any]]) -> No
     for hit in found:
         who = hit["metadata"].get("sender_name", "")
         table.add_row(
-            f"{hit['score']:.2f}", who, _moment(hit["occurred_at"]), _short(hit["content"])
+            f"{hit['score']:.2f}", _short(who), _moment(hit["occurred_at"]), _short(hit["content"])
         )
     console.print()
     console.print(Text(query, style="bold"))
@@ -49,7 +52,9 @@ def _moment(text: str) -> str:
     return datetime.fromisoformat(text).astimezone(UTC).strftime("%a %d %b %H:%M")
 
 
-def _short(text: str) -> Text:
+def _short(value: object) -> Text:
+    # In metadata there may be anything.
+    text = str(value)
     shown = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
     # As Text, so that brackets in it are no markup.
-    return Text(shown)
+    return Text(plain(shown))

@@ -1,9 +1,12 @@
 """`kith demo`, and the conversation that is shipped with it."""
 
+import io
 from collections import Counter
 from datetime import datetime
 
-from kithctl.demo import story
+from rich.console import Console
+
+from kithctl.demo import screens, story
 from kithctl.demo.command import QUESTIONS
 from tests.support.command import kith
 from tests.support.stack import Stack, stack
@@ -42,6 +45,23 @@ def test_everybody_who_speaks_is_introduced_by_the_same_name():
     for message in story.messages():
         account = (message["platform"], message["sender_id"])
         assert accounts[account] == message["metadata"]["sender_name"]
+
+
+def test_what_others_have_imported_is_shown_as_it_is_said():
+    written = io.StringIO()
+    console = Console(file=written, width=200)
+    moment = "2026-01-01T10:00:00Z"
+    event = {"platform": "telegram", "event_type": "message", "occurred_at": moment,
+             "content": {"text": "[/b] \x1b[2J"}, "metadata": {"chat_name": "[/] us"}}  # fmt: skip
+    hit = {"score": 1.0, "metadata": {"sender_name": "Ada [/red]"}, "occurred_at": moment,
+           "content": "[/]"}  # fmt: skip
+
+    screens.timeline(console, "Maya", [event])
+    screens.hits(console, "who?", [hit])
+
+    told = written.getvalue()
+    for said in ("telegram [/] us", "[/b] \N{REPLACEMENT CHARACTER}[2J", "Ada [/red]"):
+        assert said in told
 
 
 async def test_it_shows_a_timeline_over_both_platforms_and_answers(tmp_path, stack: Stack):
