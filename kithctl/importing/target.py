@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kithctl.failure import Failure
 from kithctl.importing.gateway import Gateway, OnPause
 from kithctl.target import started
 
@@ -24,9 +25,10 @@ GatewayOption = Annotated[
 
 def open_gateway(url: str | None, home: Path, on_pause: OnPause = lambda _, __: None) -> Gateway:
     """The gateway to call, which answers just now; raises Failure where nothing does."""
-    gateway = Gateway(
-        url or _started(home) or DEFAULT_URL, os.environ.get("KITH_API_KEY"), on_pause=on_pause
-    )
+    key = os.environ.get("KITH_API_KEY")
+    if key and not (key.isascii() and key.isprintable()):
+        raise Failure("KITH_API_KEY: holds a character that no header can carry, or a line's end")
+    gateway = Gateway(url or _started(home) or DEFAULT_URL, key, on_pause=on_pause)
     gateway.check()
     return gateway
 

@@ -63,6 +63,17 @@ async def test_a_pipe_is_refused_in_one_line(tmp_path, route, options: tuple[str
     assert "Traceback" not in refused.errors
 
 
+@pytest.mark.parametrize("key", ["Schlüssel", "key\n"])
+async def test_a_key_that_cannot_be_sent_is_named(tmp_path, route, key: str):
+    file = a_file(tmp_path, a_line(1))
+
+    refused = await kith("import", file, "--gateway", route.url, home=tmp_path, KITH_API_KEY=key)
+
+    assert refused.status == 1
+    assert refused.errors.startswith("kith: KITH_API_KEY: ")
+    assert refused.errors.count("\n") == 1
+
+
 async def test_without_a_terminal_it_speaks_json(tmp_path, route):
     file = a_file(tmp_path, a_line(1), a_line(2), a_line(2, text="ok"))
 
