@@ -4,6 +4,7 @@ import base64
 import binascii
 import re
 import sys
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
@@ -84,6 +85,10 @@ class StoreSettings(ProcessSettings):
             if not self.supabase_key:
                 raise ValueError("SUPABASE_SERVICE_ROLE_KEY: is needed beside SUPABASE_URL")
             _refuse_public_key(self.supabase_key.get_secret_value())
+            if find_spec("supabase") is None:
+                raise ValueError(
+                    "SUPABASE_URL: its client is not installed: pip install 'kith[supabase]'"
+                )
         elif not self.database_url:
             raise ValueError(
                 "KITH_DATABASE_URL: is needed (a Postgres with pgvector), or SUPABASE_URL; "

@@ -113,3 +113,16 @@ def test_every_way_to_write_a_database_url_is_taken(url: str, monkeypatch: pytes
     monkeypatch.setenv("KITH_DATABASE_URL", url)
 
     assert Settings().database_url == SecretStr(url)
+
+
+def test_a_missing_client_of_supabase_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("SUPABASE_URL", "https://x.example")
+    monkeypatch.setenv("SUPABASE_SECRET_KEY", "sb_secret_1")
+    monkeypatch.setattr("svckit.settings.find_spec", lambda _: None)
+
+    with pytest.raises(SystemExit):
+        settings.load(Settings, "identity")
+
+    assert "kith[supabase]" in capsys.readouterr().err
