@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -61,3 +62,11 @@ def test_migrations_are_numbered_without_gaps():
     for folder in ROOT.glob("*_svc/migrations"):
         numbers = sorted(int(file.name[:4]) for file in folder.glob("[0-9]*.sql"))
         assert numbers == list(range(1, len(numbers) + 1)), folder
+
+
+def test_the_license_that_the_wheel_names_is_there():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert project["license"] == "Apache-2.0"
+    assert "Apache License\n" in (ROOT / "LICENSE").read_text()
+    assert "!LICENSE\n" in (ROOT / "deploy" / "Dockerfile.dockerignore").read_text()
