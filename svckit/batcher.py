@@ -168,6 +168,13 @@ class Batcher(Generic[Request, Answer]):
                 raise RuntimeError(
                     f"{self._name}: {len(outcomes)} answers to {len(batch)} requests"
                 )
+        except asyncio.CancelledError:
+            # Nobody else would tell them. Where it was only what was asked, others have their turn.
+            _answer(batch, [errors.Unavailable("the batch was given up")] * len(batch))
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return
         except Exception as error:  # noqa: BLE001 - whatever it is, the callers are to get it
             if len(batch) > 1 and errors.is_about_data(error):
                 middle = len(batch) // 2
@@ -175,10 +182,16 @@ class Batcher(Generic[Request, Answer]):
                 await self._run(batch[middle:])
                 return
             outcomes = [error] * len(batch)
-        for waiting, outcome in zip(batch, outcomes, strict=True):
-            if waiting.answer.done():
-                continue
-            if isinstance(outcome, BaseException):
-                waiting.answer.set_exception(outcome)
-            else:
-                waiting.answer.set_result(outcome)
+        _answer(batch, outcomes)
+
+
+def _answer(
+    batch: Sequence[_Waiting[Request, Answer]], outcomes: Sequence[Answer | BaseException]
+) -> None:
+    for waiting, outcome in zip(batch, outcomes, strict=True):
+        if waiting.answer.done():
+            continue
+        if isinstance(outcome, BaseException):
+            waiting.answer.set_exception(outcome)
+        else:
+            waiting.answer.set_result(outcome)

@@ -123,6 +123,25 @@ async def test_a_dead_backend_is_not_asked_once_per_request():
     assert calls == 1
 
 
+async def test_who_waits_for_what_was_cancelled_is_told_and_others_go_on():
+    asked: asyncio.Queue[asyncio.Future[list[int]]] = asyncio.Queue()
+
+    async def call(numbers: list[int]) -> list[int]:
+        answer: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
+        asked.put_nowait(answer)
+        return await answer
+
+    batcher = Batcher("test", call)
+    first = asyncio.create_task(batcher.submit(1))
+    (await asked.get()).cancel()
+    with pytest.raises(Unavailable):
+        await first
+
+    second = asyncio.create_task(batcher.submit(2))
+    (await asked.get()).set_result([20])
+    assert await second == 20
+
+
 async def test_requests_that_share_a_key_never_stand_in_one_batch_and_keep_their_order():
     recorder = Recorder()
     batcher = Batcher("test", recorder, keys=lambda number: [number % 10])
