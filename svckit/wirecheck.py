@@ -18,7 +18,7 @@ from svckit.errors import InvalidRequest
 _LENGTH_DELIMITED = 2
 # The runtime's own bound.
 _MOST_DEPTH = 100
-# So much is looked through, all levels together: a mebibyte of tiny fields takes a second.
+# So much is looked through: a mebibyte of tiny fields takes a second.
 _MOST_BYTES = 1 << 20
 _JSON = "google/protobuf/struct.proto"
 
@@ -49,8 +49,7 @@ class _Search:
         """The path of the first field that is wrong and what is; None if that is not found."""
         if depth > _MOST_DEPTH:
             return "", "is nested too deep"
-        self._left -= len(wire)
-        if self._left < 0:
+        if len(wire) > self._left:
             return None
         try:
             holder = empty_pb2.Empty.FromString(wire)
@@ -58,6 +57,10 @@ class _Search:
             return None
         seen: dict[int, int] = {}
         fields: Any = unknown_fields.UnknownFieldSet(holder)
+        # What a field holds is passed over here, and looked through a level below.
+        self._left -= len(wire) - sum(
+            len(unknown.data) for unknown in fields if unknown.wire_type == _LENGTH_DELIMITED
+        )
         for unknown in fields:
             field = descriptor.fields_by_number.get(unknown.field_number)
             if field is None or unknown.wire_type != _LENGTH_DELIMITED:

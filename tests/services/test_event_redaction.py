@@ -127,8 +127,7 @@ async def test_what_was_taken_away_is_not_told_from_memory(events, by):
     assert [content for _, content in told[:2]] == [{}, {"text": "hello"}]
 
 
-async def test_what_only_looks_like_a_notice_takes_nothing_from_anybody(events, database):
-    """Nobody may log such events any more; logs may hold them."""
+async def test_what_an_older_log_holds_that_looks_like_a_notice_takes_nothing(events, database):
     async with Stream(events, from_now=True) as stream, store_of(database, "event") as store:
         await stream.until_caught_up()
         await log_one(events, person_id=ADA)
