@@ -15,6 +15,7 @@ from tests.support.event_days import fill_days
 
 DAYS, EACH_DAY = 60, 500
 LAST = DAYS * EACH_DAY
+BUSY_DAY = 8000
 # Fixed, for they become names of tests.
 *SUBJECTS, GROUP, SESSION = (f"00000000-0000-4000-8000-00000000000{n}" for n in range(5))
 FIRST_DAY = "date '2024-01-01'"
@@ -168,6 +169,55 @@ async def test_a_search_goes_along_the_index_of_its_scope(long_log, scope, index
     assert found.days == ["20240229"]
     assert found.indexes == {index}
     assert found.seq == 0
+
+
+@pytest.fixture
+async def busy_days(database: Database) -> AsyncIterator[Any]:
+    """Two days of a log in which many take turns, each day with one event of a rare type."""
+    async with administrator(database) as admin:
+        turn = "('00000000-0000-4000-8000-' || lpad(to_hex(n % 400), 12, '0'))::uuid"
+        await fill_days(
+            admin, FIRST_DAY, 2, BUSY_DAY, subject_id=turn, group_id=turn, session_id=turn,
+            event_type="CASE WHEN n = 7 THEN 'rare' ELSE 'message' END",
+        )  # fmt: skip
+    # A session of its own, as above.
+    async with administrator(database) as admin:
+        yield admin
+
+
+@pytest.mark.parametrize("reader", ["list_events(5, false", "search_events(5, ARRAY['word']"])
+@pytest.mark.parametrize(
+    ("scope", "index"),
+    [
+        (OF_SUBJECTS, "subject_id_position_idx"),
+        (f"group_id => '{GROUP}'", "group_id_position_idx"),
+        (f"session_id => '{SESSION}'", "session_id_position_idx"),
+    ],
+)
+async def test_a_rare_type_is_looked_for_along_the_index_of_its_scope(
+    busy_days, reader, scope, index
+):
+    found = await trace(busy_days, f"{reader}, {scope}, event_types => ARRAY['rare'])")
+
+    assert found.indexes == {index}
+    assert found.seq == 0
+    # Each of up to three has a 400th of the log; it is read for a look, and for the page.
+    assert found.fetched <= 2 * 3 * 2 * BUSY_DAY // 400
+
+
+async def test_somebody_busy_in_a_conversation_is_read_along_the_conversation(database):
+    async with administrator(database) as admin:
+        turn = "('00000000-0000-4000-8000-' || lpad(to_hex(n % 400), 12, '0'))::uuid"
+        await fill_days(
+            admin, FIRST_DAY, 1, BUSY_DAY, subject_id=f"'{SUBJECTS[0]}'::uuid", session_id=turn
+        )
+    chosen = f"subject_ids => ARRAY['{SUBJECTS[0]}'], session_id => '{SESSION}'"
+
+    async with administrator(database) as admin:
+        found = await trace(admin, f"list_events(50, true, {chosen})")
+
+    assert found.indexes == {"session_id_position_idx"}
+    assert (found.seq, found.fetched) == (0, BUSY_DAY // 400)
 
 
 async def test_the_statements_plan_is_an_index_scan_of_few_blocks(long_log):
