@@ -316,7 +316,8 @@ CREATE TRIGGER count_changed AFTER UPDATE ON knowledge.knowledge_items
     REFERENCING OLD TABLE AS removed NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION knowledge.count_items();
 
-CREATE INDEX documents_by_namespace ON knowledge.documents (namespace) INCLUDE (size)
+CREATE INDEX documents_by_namespace
+    ON knowledge.documents (namespace, created_at, document_id) INCLUDE (size)
     WHERE state NOT IN ('storing', 'deleting');
 
 -- What storing puts off: moves what was stored lately from the pending lists of the GIN indexes
