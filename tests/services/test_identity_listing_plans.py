@@ -15,7 +15,7 @@ PAGE = 51
 MOST_BLOCKS = 60 * PAGE
 
 # One in a thousand is on slack, was seen this hour, and is a VIP; most others are on the web, were
-# seen within the year, and are none.
+# seen within the year, and are none. One in ten was on telegram, and one in a thousand still is.
 MAKE = f"""
     -- Without triggers and checks of references, for speed.
     SET session_replication_role = replica;
@@ -29,12 +29,19 @@ MAKE = f"""
     SELECT md5('l' || n)::uuid, md5('p' || n)::uuid,
            CASE WHEN n % 1000 = 0 THEN 'slack' ELSE 'web' END, n::text, n::text
     FROM generate_series(1, {PEOPLE}) n;
+    INSERT INTO identity.identity_links
+        (link_id, person_id, platform, platform_id, original_platform_id, ended_at)
+    SELECT md5('t' || n)::uuid, md5('p' || n)::uuid, 'telegram', n::text, n::text,
+           CASE WHEN n % 1000 <> 500 THEN now() END
+    FROM generate_series(10, {PEOPLE}, 10) n;
     ANALYZE identity.identity_registry, identity.identity_links;
 """
 FILTERS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "a platform of few": {"platform": "slack"},
     "a platform of most": {"platform": "web"},
+    "a platform that most have left": {"platform": "telegram"},
+    "few on a platform and metadata of most": {"platform": "slack", "metadata": {"vip": True}},
     "metadata of few": {"metadata": {"vip": True}},
     "metadata of one": {"metadata": {"name": "person 5000"}},
     "metadata of most": {"metadata": {"vip": False}},
