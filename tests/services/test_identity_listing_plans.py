@@ -36,6 +36,16 @@ MAKE = f"""
     FROM generate_series(10, {PEOPLE}, 10) n;
     ANALYZE identity.identity_registry, identity.identity_links;
 """
+GROUP, FIRST_ID = "00000000-0000-4000-8000-000000000001", "00000000-0000-0000-0000-000000000000"
+# One in ten is in a group.
+JOIN = f"""
+    INSERT INTO identity.groups (group_id, kind, name, metadata, etag, body_hash, call_id)
+    VALUES ('{GROUP}', 'team', 'Large', '{{}}', gen_random_uuid(), '', gen_random_uuid());
+    INSERT INTO identity.group_members (group_id, person_id, joined_at, call_id)
+    SELECT '{GROUP}', md5('p' || n)::uuid, now() - n * interval '1 minute', gen_random_uuid()
+    FROM generate_series(10, {PEOPLE}, 10) n;
+    ANALYZE identity.group_members;
+"""
 FILTERS: dict[str, dict[str, Any]] = {
     "nothing": {},
     "a platform of few": {"platform": "slack"},
@@ -86,3 +96,27 @@ async def test_a_page_of_any_filter_costs_about_a_page(database: Database):
         await connection.close()
 
     assert {name: blocks for name, blocks in read.items() if blocks > MOST_BLOCKS} == {}
+
+
+async def members(connection: Any, after: tuple[str, str]) -> tuple[list[dict[str, Any]], int]:
+    """A page of a group's members, and how many blocks were read for it."""
+    call = f"""SELECT identity.list_group_members(
+                   '{GROUP}', $1::text::timestamptz, $2::text::uuid, {PAGE})"""
+    page = orjson.loads(await connection.fetchval(call, *after))
+    explain = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) "
+    [plan] = orjson.loads(await connection.fetchval(explain + call, *after))
+    return page, plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+
+
+@pytest.mark.timeout(120)
+async def test_a_page_of_a_large_groups_members_costs_about_a_page(database: Database):
+    connection = await asyncpg.connect(database.url())
+    try:
+        await connection.execute(MAKE + JOIN)
+        first, blocks = await members(connection, ("-infinity", FIRST_ID))
+        second, more = await members(connection, (first[-1]["joined_at"], first[-1]["row_id"]))
+    finally:
+        await connection.close()
+
+    assert len({member["row_id"] for member in first + second}) == 2 * PAGE
+    assert max(blocks, more) <= MOST_BLOCKS
