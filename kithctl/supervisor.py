@@ -73,8 +73,7 @@ class Supervisor:
         self._forced = True
         for group in self._groups:
             for keeper in group:
-                if keeper.child is not None:
-                    keeper.child.force()
+                keeper.force()
 
 
 class _Keeper:
@@ -90,6 +89,7 @@ class _Keeper:
         # Nobody may be waiting any more; then nobody misses the exception either.
         self._first_ready.add_done_callback(lambda it: it.cancelled() or it.exception())
         self._run: asyncio.Task[None] | None = None
+        self._is_forced = False
         self._pumps: set[asyncio.Task[None]] = set()
 
     def begin(self) -> None:
@@ -108,6 +108,12 @@ class _Keeper:
         self._first_ready.cancel()
         await self._end()
 
+    def force(self) -> None:
+        """End it now, and do not start it again."""
+        self._is_forced = True
+        if self.child is not None:
+            self.child.force()
+
     async def _keep(self) -> None:
         try:
             await self._keep_running()
@@ -120,7 +126,7 @@ class _Keeper:
     async def _keep_running(self) -> None:
         deaths = 0
         pause = _FIRST_PAUSE
-        while True:
+        while not self._is_forced:
             started = time.monotonic()
             try:
                 how = await self._live()
@@ -129,6 +135,8 @@ class _Keeper:
                     raise
                 how = f"does not answer: {error}"
                 await self._end()
+            if self._is_forced:
+                return
             if not self._first_ready.done():
                 deaths += 1
                 if deaths >= self._spec.attempts:
@@ -143,6 +151,8 @@ class _Keeper:
         """One life of the process; says how it ended."""
         self._output.forget(self.name)
         child = self.child = await self._start()
+        if self._is_forced:
+            child.force()
         await child.alive_through(self._become_ready())
         how = describe_exit(await child.wait())
         await self._end()

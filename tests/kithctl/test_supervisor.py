@@ -186,3 +186,15 @@ async def test_forcing_does_not_wait_for_a_process_to_end_by_itself(supervisor, 
     supervisor.force()
 
     await asyncio.wait_for(stopping, 10)
+
+
+async def test_what_was_forced_to_end_is_not_started_again(supervisor, a_worker, said):
+    await supervisor.start(a_worker("one"))
+    forced = supervisor.pids["one"]
+
+    supervisor.force()
+
+    await eventually(lambda: not is_alive(forced))
+    await eventually(lambda: not supervisor.pids)
+    await supervisor.stop()
+    assert b"starting it again" not in said.getvalue()
