@@ -1,4 +1,4 @@
--- Changes of items, and shelves with counts.
+-- Changes of items, shelves with counts, and dead letters.
 -- Single requests are answered with {"error": {"code", …}}:
 -- ZK002: somebody the item is about was erased; "subject_id".
 -- ZK021: the item no longer has the etag that was given.
@@ -27,15 +27,8 @@ END $$;
 -- The bytes of a value as JSON without spaces between its parts, as clients count it.
 CREATE FUNCTION knowledge.compact_bytes(value jsonb) RETURNS int
 LANGUAGE sql IMMUTABLE SET search_path = '' AS $$
-    SELECT octet_length(value::text) - regexp_count(bare, ' ') - (
-        -- Below 1e-5 clients write an exponent, and jsonb every zero; `float8` writes one with
-        -- two digits at least.
-        SELECT coalesce(sum(octet_length(n.number[1]) - octet_length(
-            regexp_replace(n.number[1]::float8::text, 'e-0', 'e-')
-        )), 0)::int
-        FROM regexp_matches(bare, '(?<![0-9])0\.00000[0-9]+', 'g') AS n (number)
-    )
-    FROM regexp_replace(value::text, '"(\\.|[^"\\])*"', '', 'g') AS bare
+    SELECT octet_length(value::text)
+         - regexp_count(regexp_replace(value::text, '"(\\.|[^"\\])*"', '', 'g'), ' ')
 $$;
 
 -- When an item was given up.
@@ -266,6 +259,61 @@ BEGIN
             ON i.knowledge_id = (r.value ->> 'knowledge_id')::uuid AND i.deleted_at IS NULL);
 END $$;
 
+-- Items that were given up, the last first, from below a place on; {"total", "letters"}.
+CREATE FUNCTION knowledge.list_dead_letters(
+    namespaces text[], most integer,
+    before_time timestamptz DEFAULT NULL, before_id uuid DEFAULT NULL
+) RETURNS jsonb
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = '' SET plan_cache_mode = 'force_custom_plan' AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN (
+        SELECT jsonb_build_object('total', (
+            SELECT count(*) FROM knowledge.index_states s
+            JOIN knowledge.knowledge_items i USING (knowledge_id)
+            WHERE s.state = 'failed' AND (list_dead_letters.namespaces IS NULL
+                  OR i.namespace = ANY (list_dead_letters.namespaces))
+        ), 'letters', coalesce(jsonb_agg(to_jsonb(l)), '[]'))
+        FROM (
+            SELECT s.knowledge_id, i.namespace, coalesce(s.last_error, '') AS error, s.attempts,
+                   s.failed_at, s.pending_since
+            FROM knowledge.index_states s JOIN knowledge.knowledge_items i USING (knowledge_id)
+            WHERE s.state = 'failed'
+              AND (list_dead_letters.namespaces IS NULL
+                   OR i.namespace = ANY (list_dead_letters.namespaces))
+              AND (before_time IS NULL OR (s.failed_at, s.knowledge_id) < (before_time, before_id))
+            ORDER BY s.failed_at DESC, s.knowledge_id DESC LIMIT list_dead_letters.most) l);
+END $$;
+
+-- Queues items again that were given up: those of the ids or, where they are null, up to `most` of
+-- those given up until then, or until now. Answers {"replayed": how many, "until"}.
+CREATE FUNCTION knowledge.replay_dead_letters(ids text[], most integer, until timestamptz)
+RETURNS jsonb
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = '' SET plan_cache_mode = 'force_custom_plan' AS $$
+#variable_conflict use_column
+DECLARE
+    chosen uuid[] := replay_dead_letters.ids::uuid[];
+    replayed bigint;
+BEGIN
+    IF chosen IS NULL THEN
+        chosen := ARRAY(
+            SELECT s.knowledge_id FROM knowledge.index_states s
+            WHERE s.state = 'failed' AND s.failed_at <= coalesce(replay_dead_letters.until, now())
+            ORDER BY s.failed_at LIMIT replay_dead_letters.most);
+    END IF;
+    PERFORM FROM knowledge.index_states s
+    WHERE s.knowledge_id = ANY (chosen) ORDER BY s.knowledge_id FOR UPDATE;
+    UPDATE knowledge.index_states s
+    SET state = 'pending', attempts = 0, failed_at = NULL, lease_owner = NULL,
+        pending_since = now(), next_attempt_at = now()
+    WHERE s.knowledge_id = ANY (chosen) AND s.state = 'failed';
+    GET DIAGNOSTICS replayed = ROW_COUNT;
+    RETURN jsonb_build_object(
+        'replayed', replayed, 'until', coalesce(replay_dead_letters.until, now()));
+END $$;
+
 -- How many items stand on each shelf: what was counted, and what came since. Writers only add to
 -- the latter, so that they never wait for one another; indexers move it to the former.
 CREATE TABLE knowledge.namespaces (
@@ -316,8 +364,7 @@ CREATE TRIGGER count_changed AFTER UPDATE ON knowledge.knowledge_items
     REFERENCING OLD TABLE AS removed NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION knowledge.count_items();
 
-CREATE INDEX documents_by_namespace
-    ON knowledge.documents (namespace, created_at, document_id) INCLUDE (size)
+CREATE INDEX documents_by_namespace ON knowledge.documents (namespace) INCLUDE (size)
     WHERE state NOT IN ('storing', 'deleting');
 
 -- What storing puts off: moves what was stored lately from the pending lists of the GIN indexes
@@ -336,8 +383,7 @@ BEGIN
     RETURN 'null';
 END $$;
 
--- What stands on shelves above `after`: by the counts, less the pieces of documents that nobody is to
--- see, or of some subjects, counted one by one.
+-- What stands on shelves above `after`: by the counts, or of some subjects, counted one by one.
 CREATE FUNCTION knowledge.all_shelves(after text) RETURNS TABLE (
     namespace text, items numeric, unindexed_items bigint, documents bigint,
     document_bytes numeric, last_occurred_at timestamptz
@@ -346,8 +392,6 @@ CREATE FUNCTION knowledge.all_shelves(after text) RETURNS TABLE (
            sum(n.bytes), (
                SELECT i.occurred_at FROM knowledge.knowledge_items i
                WHERE i.namespace = n.namespace AND i.deleted_at IS NULL
-                 AND NOT EXISTS (
-                     SELECT FROM knowledge.hidden_readings h WHERE h.reading = i.reading)
                ORDER BY i.occurred_at DESC LIMIT 1)
     FROM (
         SELECT c.namespace, c.items, 0 AS unindexed, 0 AS documents, 0 AS bytes
@@ -361,13 +405,6 @@ CREATE FUNCTION knowledge.all_shelves(after text) RETURNS TABLE (
               -- By an index of its own.
               SELECT f.knowledge_id FROM knowledge.index_states f WHERE f.state = 'failed') s
         JOIN knowledge.knowledge_items i USING (knowledge_id) GROUP BY 1
-        UNION ALL
-        SELECT i.namespace, -count(*),
-               -count(*) FILTER (WHERE s.state IN ('pending', 'failed')), 0, 0
-        FROM knowledge.hidden_readings h
-        JOIN knowledge.knowledge_items i USING (document_id, reading)
-        LEFT JOIN knowledge.index_states s USING (knowledge_id)
-        WHERE i.deleted_at IS NULL GROUP BY 1
         UNION ALL
         SELECT d.namespace, 0, 0, count(*), sum(d.size) FROM knowledge.documents d
         WHERE d.state NOT IN ('storing', 'deleting') GROUP BY 1
@@ -387,9 +424,7 @@ CREATE FUNCTION knowledge.shelves_of(subject_ids uuid[], after text) RETURNS TAB
                count(*) FILTER (WHERE s.state IN ('pending', 'failed')) AS unindexed,
                max(i.occurred_at) AS last
         FROM knowledge.knowledge_items i JOIN knowledge.index_states s USING (knowledge_id)
-        WHERE i.subject_id = ANY (shelves_of.subject_ids) AND i.deleted_at IS NULL
-          AND NOT EXISTS (SELECT FROM knowledge.hidden_readings h WHERE h.reading = i.reading)
-        GROUP BY 1
+        WHERE i.subject_id = ANY (shelves_of.subject_ids) AND i.deleted_at IS NULL GROUP BY 1
         UNION ALL
         SELECT d.namespace, 0, count(*), sum(d.size), 0, NULL FROM knowledge.documents d
         WHERE d.subject_id = ANY (shelves_of.subject_ids)

@@ -301,37 +301,18 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS $$
     WHERE d.document_id = get_document.document_id AND d.state NOT IN ('storing', 'deleting')
 $$;
 
--- What a list of documents by a filter is read by, as for items.
-CREATE INDEX documents_by_group ON knowledge.documents (group_id, created_at, document_id)
-    WHERE group_id IS NOT NULL;
-CREATE INDEX documents_by_session ON knowledge.documents (session_id, created_at, document_id)
-    WHERE session_id IS NOT NULL;
-CREATE INDEX documents_by_key ON knowledge.documents (document_key, created_at, document_id)
-    WHERE document_key <> '';
-CREATE INDEX documents_by_metadata
-    ON knowledge.documents USING gin (metadata jsonb_path_ops);
-
--- Whether a document is to be listed; the filter means what it means for items (`fits`), and like
--- that this is written out by the planner.
+-- Whether a document is to be listed; the filter means what it means for items.
 CREATE FUNCTION knowledge.document_fits(
     document knowledge.documents, filter knowledge.item_filter, document_key text,
     with_earlier boolean, states text[]
-) RETURNS boolean LANGUAGE sql STABLE AS $$
+) RETURNS boolean LANGUAGE sql STABLE SET search_path = '' AS $$
     SELECT (document).state = ANY (document_fits.states)
        AND ((document).is_latest OR document_fits.with_earlier)
        AND (document_fits.document_key IS NULL
             OR (document).document_key = document_fits.document_key)
-       AND ((filter).namespaces IS NULL OR (document).namespace = ANY ((filter).namespaces))
-       AND ((filter).subject_ids IS NULL OR (document).subject_id = ANY ((filter).subject_ids))
-       AND ((filter).group_id IS NULL OR (document).group_id = (filter).group_id)
-       AND ((filter).session_id IS NULL OR (document).session_id = (filter).session_id)
-       AND ((filter).platform IS NULL OR (document).platform = (filter).platform)
-       AND ((filter).occurred_from IS NULL OR (document).occurred_at >= (filter).occurred_from)
-       AND ((filter).occurred_to IS NULL OR (document).occurred_at < (filter).occurred_to)
-       AND ((filter).document_id IS NULL OR (document).document_id = (filter).document_id)
-       AND ((filter).metadata IS NULL OR (document).metadata @@ (filter).metadata)
-       AND ((filter).metadata_rest IS NULL
-            OR (document).metadata OPERATOR(knowledge.@@) (filter).metadata_rest)
+       AND (SELECT knowledge.fits(i, document_fits.filter)
+            FROM (SELECT (jsonb_populate_record(
+                      NULL::knowledge.knowledge_items, to_jsonb(document))).* OFFSET 0) i)
 $$;
 
 -- The documents that fit, newest first, from below a place on. Of several subjects one limited scan
@@ -355,7 +336,6 @@ BEGIN
               AND knowledge.document_fits(d, chosen, list_documents.document_key, with_earlier, states)
             ORDER BY d.created_at DESC, d.document_id DESC LIMIT list_documents.most);
     ELSE
-        chosen.subject_ids := NULL;
         page := ARRAY(
             SELECT n.document_id
             FROM (SELECT DISTINCT u.id FROM unnest(subjects) u (id)) subject

@@ -64,8 +64,8 @@ DECLARE
     subjects uuid[] := knowledge.hold_erased(erase_items.subject_ids);
     chosen uuid[];
     taken uuid[];
-    rest uuid[] := '{}';
     counts jsonb;
+    held integer;
 BEGIN
     -- Without a sort, so that it ends with the last one wanted.
     chosen := ARRAY(
@@ -137,28 +137,17 @@ BEGIN
     taken := coalesce(taken, '{}');
 
     IF cardinality(taken) = 0 THEN
-        rest := ARRAY(
-            SELECT i.knowledge_id FROM knowledge.knowledge_items i
-            WHERE i.subject_id = ANY (subjects)
-               OR i.subject_id IS NULL AND i.person_id = ANY (subjects)
-               OR i.knowledge_id IN (
-                      SELECT m.knowledge_id FROM knowledge.memories m
-                      WHERE m.person_id = ANY (subjects))
-               OR i.document_id IN (
-                      SELECT d.document_id FROM knowledge.documents d
-                      WHERE d.subject_id = ANY (subjects)
-                         OR d.subject_id IS NULL AND d.person_id = ANY (subjects)));
-        -- What the queue does not know nobody is at: the next step takes it.
-        INSERT INTO knowledge.index_states (knowledge_id, revision, state)
-        SELECT i.knowledge_id, i.revision,
-               CASE WHEN i.deleted_at IS NULL THEN 'pending' ELSE 'deleting' END
-        FROM knowledge.knowledge_items i
-        WHERE i.knowledge_id = ANY (rest) AND NOT EXISTS (
-            SELECT FROM knowledge.index_states s WHERE s.knowledge_id = i.knowledge_id)
-        ORDER BY i.knowledge_id
-        ON CONFLICT DO NOTHING;
+        SELECT count(*) INTO held FROM knowledge.knowledge_items i
+        WHERE i.subject_id = ANY (subjects)
+           OR i.subject_id IS NULL AND i.person_id = ANY (subjects)
+           OR i.knowledge_id IN (
+                  SELECT m.knowledge_id FROM knowledge.memories m WHERE m.person_id = ANY (subjects))
+           OR i.document_id IN (
+                  SELECT d.document_id FROM knowledge.documents d
+                  WHERE d.subject_id = ANY (subjects)
+                     OR d.subject_id IS NULL AND d.person_id = ANY (subjects));
     END IF;
-    RETURN jsonb_build_object('ids', to_jsonb(taken), 'held', cardinality(rest));
+    RETURN jsonb_build_object('ids', to_jsonb(taken), 'held', coalesce(held, 0));
 END $$;
 
 -- Deletes some of the memories of erased subjects, with their versions; whether there are more.
