@@ -8,10 +8,14 @@ import orjson
 
 from gateway.clients import Clients
 from gateway.errors import Refused
+from gateway.flows.several import each
 from gateway.models.events import NewEvent
 from kith.event.v1 import event_pb2, event_service_pb2
 from kith.identity.v1 import identity_service_pb2
 from svckit import errors, fields, serve, structs
+
+# How many events are looked up at once.
+_WIDTH = 32
 
 # What goes to the service at once, with a little room for what is around it.
 MOST_BYTES = serve.MESSAGE_BYTES - (64 << 10)
@@ -82,13 +86,17 @@ class LogEvents:
     async def _ensure_logged(self, event_ids: Sequence[str], error: errors.NotFound) -> None:
         """Raise the error unless the log has all of the events."""
         log = self._clients.events
-        for event_id in event_ids:
-            try:
-                await log.ask(
-                    log.stub.GetEvent, event_service_pb2.GetEventRequest(event_id=event_id)
-                )
-            except errors.NotFound:
-                raise error from None
+
+        async def look(event_id: str) -> None:
+            request = event_service_pb2.GetEventRequest(event_id=event_id)
+            await log.ask(log.stub.GetEvent, request)
+
+        try:
+            # Where it is no repeat, that shows by the first.
+            await look(event_ids[0])
+            await each(look, event_ids[1:], at_once=_WIDTH)
+        except errors.NotFound:
+            raise error from None
 
 
 def _new_event(

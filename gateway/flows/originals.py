@@ -1,9 +1,10 @@
 """Reads events back by position: a repeat is answered out of what was logged the first time."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from gateway.clients import MOST_EVENTS, Events
+from gateway.flows.several import each
 from kith.event.v1 import event_pb2, event_service_pb2
 
 # How far apart what is read at once may stand: to read over so many events costs about as much
@@ -19,16 +20,9 @@ async def originals_of(events: Events, positions: Iterable[int]) -> dict[int, ev
     A batch that is repeated as a whole stands together in the log and is read in pages; what
     stands far apart is read by itself, and not what was logged in between.
     """
-    found: dict[int, event_pb2.Event] = {}
-    turns = asyncio.Semaphore(_WIDTH)
-
-    async def read(run: Sequence[int]) -> None:
-        async with turns:
-            found.update(await _read(events, run))
-
     runs = _runs(sorted({position for position in positions if position > 0}))
-    await asyncio.gather(*(read(run) for run in runs))
-    return found
+    found = await each(partial(_read, events), runs, at_once=_WIDTH)
+    return {position: event for part in found for position, event in part.items()}
 
 
 def _runs(positions: Iterable[int]) -> list[list[int]]:

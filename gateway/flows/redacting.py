@@ -1,11 +1,11 @@
 """Taking away what events say: in the log, and in the knowledge that was made from them."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 from gateway.clients import Clients
 from gateway.flows import versions
 from gateway.flows.entries import knowledge_id
+from gateway.flows.several import each
 from kith.event.v1 import event_service_pb2
 from svckit.errors import NotFound
 
@@ -19,6 +19,7 @@ async def redact(clients: Clients, event_ids: Sequence[str], reason: str) -> Seq
     The log comes before the knowledge made from these events; only what an edit is of cannot be
     told afterwards. Where knowledge cannot be reached the call fails, and a repeat does the rest.
     """
+    wanted = dict.fromkeys(event_ids)
     messages: set[str] = set()
 
     async def look(event_id: str) -> None:
@@ -28,11 +29,11 @@ async def redact(clients: Clients, event_ids: Sequence[str], reason: str) -> Seq
     async def forget(event_id: str) -> None:
         await clients.knowledge.delete(knowledge_id(event_id))
 
-    await _each(look, event_ids)
-    await _each(forget, messages)
+    await each(look, wanted, at_once=_WIDTH)
+    await each(forget, messages, at_once=_WIDTH)
     request = event_service_pb2.RedactEventsRequest(event_ids=event_ids, reason=reason)
     answer = await clients.events.ask(clients.events.stub.RedactEvents, request)
-    await _each(forget, event_ids)
+    await each(forget, wanted, at_once=_WIDTH)
     return answer.redacted_ids
 
 
@@ -45,19 +46,3 @@ async def _edited(clients: Clients, event_id: str) -> str | None:
         return None
     origin = versions.origin_of(event) if event.event_type == versions.EDIT else None
     return origin.event_id if origin else None
-
-
-async def _each(work: Callable[[str], Awaitable[None]], event_ids: Iterable[str]) -> None:
-    turns = asyncio.Semaphore(_WIDTH)
-
-    async def in_turn(event_id: str) -> None:
-        async with turns:
-            await work(event_id)
-
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for event_id in dict.fromkeys(event_ids):
-                tasks.create_task(in_turn(event_id))
-    except BaseExceptionGroup as group:
-        # One failure stands for all: those behind it were not even begun.
-        raise group.exceptions[0] from None

@@ -14,6 +14,7 @@ from gateway.flows import entries, versions
 from gateway.flows.histories import History, histories_of
 from gateway.flows.knowing import Knowing, skipped
 from gateway.flows.originals import originals_of
+from gateway.flows.several import each
 from kith.event.v1 import event_pb2, event_service_pb2
 from kith.knowledge.v1 import knowledge_pb2, knowledge_service_pb2
 from svckit.errors import Conflict, NotFound
@@ -86,13 +87,11 @@ class Settling:
         edited = await self._edited(
             [message for key, message in messages.items() if key not in deleted]
         )
-        turns = asyncio.Semaphore(_WIDTH)
 
         async def settled(message: event_pb2.Event) -> KnowledgeAnswer:
-            async with turns:
-                if message.event_id in deleted:
-                    return await self.forget(message)
-                return await self.follow(message, histories[message.event_id].edits, "followed")
+            if message.event_id in deleted:
+                return await self.forget(message)
+            return await self.follow(message, histories[message.event_id].edits, "followed")
 
         wanted = [
             message
@@ -100,7 +99,7 @@ class Settling:
             if versions.is_edited(message, histories[message.event_id].edits)
         ]
         chosen = [*(messages[key] for key in deleted), *wanted]
-        return list(await asyncio.gather(*(settled(message) for message in chosen)))
+        return await each(settled, chosen, at_once=_WIDTH)
 
     async def _edited(self, marks: Sequence[event_pb2.Event]) -> list[event_pb2.Event]:
         """The messages meant, as far as they still say something and are allowed to be known."""
