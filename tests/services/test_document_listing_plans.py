@@ -45,13 +45,11 @@ FILTERS: dict[str, dict[str, Any]] = {
 def filled(cluster: Cluster) -> Iterator[Database]:
     """Many documents."""
 
-    async def fill(database: Database) -> None:
-        async with administrator(database) as admin:
-            await admin.execute(FILL)
-            await admin.execute("VACUUM (ANALYZE) knowledge.documents")
+    async def fill(admin: Any) -> None:
+        await admin.execute(FILL)
+        await admin.execute("VACUUM (ANALYZE) knowledge.documents")
 
-    with cluster.database() as database:
-        cluster.run(fill(database))
+    with cluster.filled(fill) as database:
         yield database
 
 

@@ -47,23 +47,21 @@ def filled(cluster: Cluster) -> Iterator[Database]:
     each of three subjects, ten in the group, ten in the session.
     """
 
-    async def fill(database: Database) -> None:
-        async with administrator(database) as admin:
-            await fill_days(
-                admin, FIRST_DAY, DAYS, EACH_DAY,
-                subject_id="(ARRAY[{}]::uuid[])[n % 50 + 1]".format(
-                    ", ".join(f"'{one}'" for one in SUBJECTS)
-                ),
-                group_id=f"CASE WHEN n % 50 = 3 THEN '{GROUP}'::uuid END",
-                session_id=f"CASE WHEN n % 50 = 4 THEN '{SESSION}'::uuid END",
-                event_type="CASE WHEN d = 20 AND n = 7 THEN 'rare' ELSE 'message' END",
-                platform="CASE WHEN d IN (10, 11, 40) THEN 'slack' ELSE 'discord' END",
-                content="jsonb_build_object('text', 'word ' || d)",
-            )  # fmt: skip
-            await admin.execute("SELECT event.close_days(100)")
+    async def fill(admin: Any) -> None:
+        await fill_days(
+            admin, FIRST_DAY, DAYS, EACH_DAY,
+            subject_id="(ARRAY[{}]::uuid[])[n % 50 + 1]".format(
+                ", ".join(f"'{one}'" for one in SUBJECTS)
+            ),
+            group_id=f"CASE WHEN n % 50 = 3 THEN '{GROUP}'::uuid END",
+            session_id=f"CASE WHEN n % 50 = 4 THEN '{SESSION}'::uuid END",
+            event_type="CASE WHEN d = 20 AND n = 7 THEN 'rare' ELSE 'message' END",
+            platform="CASE WHEN d IN (10, 11, 40) THEN 'slack' ELSE 'discord' END",
+            content="jsonb_build_object('text', 'word ' || d)",
+        )  # fmt: skip
+        await admin.execute("SELECT event.close_days(100)")
 
-    with cluster.database() as database:
-        cluster.run(fill(database))
+    with cluster.filled(fill) as database:
         yield database
 
 

@@ -26,13 +26,11 @@ FILL = """
 def filled(cluster: Cluster) -> Iterator[Database]:
     """Three thousand memories of each of two people, and some of others."""
 
-    async def fill(database: Database) -> None:
-        async with administrator(database) as admin:
-            await admin.execute(FILL.replace("$1", f"'{ADA}'::uuid").replace("$2", f"'{BOB}'"))
-            await admin.execute("ANALYZE knowledge.memories")
+    async def fill(admin: Any) -> None:
+        await admin.execute(FILL.replace("$1", f"'{ADA}'::uuid").replace("$2", f"'{BOB}'"))
+        await admin.execute("ANALYZE knowledge.memories")
 
-    with cluster.database() as database:
-        cluster.run(fill(database))
+    with cluster.filled(fill) as database:
         yield database
 
 

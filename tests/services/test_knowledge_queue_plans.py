@@ -38,14 +38,12 @@ FILL = f"""
 def filled(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[Database]:
     """A long queue in each of two spaces."""
 
-    async def fill(database: Database) -> None:
-        async with administrator(database) as admin:
-            await admin.execute(FILL)
-            if request.param == "analyzed":
-                await admin.execute("ANALYZE")
+    async def fill(admin: Any) -> None:
+        await admin.execute(FILL)
+        if request.param == "analyzed":
+            await admin.execute("ANALYZE")
 
-    with cluster.database() as database:
-        cluster.run(fill(database))
+    with cluster.filled(fill) as database:
         yield database
 
 

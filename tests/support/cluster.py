@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +77,18 @@ class Cluster:
         finally:
             # Postgres pauses until the last connection is gone; nobody has to wait for that.
             self._spawn(self._execute(f"DROP DATABASE {name} WITH (FORCE)"))
+
+    @contextmanager
+    def filled(self, fill: Callable[[Any], Awaitable[None]]) -> Iterator[Database]:
+        """A database that an administrator's connection has filled, for who only reads."""
+
+        async def with_administrator(database: Database) -> None:
+            async with administrator(database) as connection:
+                await fill(connection)
+
+        with self.database() as database:
+            self.run(with_administrator(database))
+            yield database
 
     async def settle(self) -> None:
         """Return when nothing is being made or dropped any more; raises what went wrong."""
